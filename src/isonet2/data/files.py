@@ -1,0 +1,118 @@
+"""Files that are either whole or absent, and turns taken on one file by several processes."""
+
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LOCKING_MISSING = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_threads: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path to write to, which becomes `path` when the block ends well.
+
+    Parameters
+    ----------
+    path
+        The final name. Its folder is made when it is missing; when it is a symbolic link,
+        the file that the link points to is replaced.
+
+    Yields
+    ------
+    Path
+        A hidden name in the same folder with the same suffix. Nothing exists there yet.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be made or written to.
+
+    Notes
+    -----
+    The content reaches the disk before the name does. On any exception the temporary
+    file is removed and whatever stood at `path` stays.
+    """
+    final = Path(path).resolve()
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{final.parent}: cannot make this folder ({error.strerror})") from error
+    if not os.access(final.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{final.parent}: you may not write in this folder; choose another")
+    temporary = final.with_name(f".{final.stem}.{secrets.token_hex(4)}{final.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(final)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextmanager
+def locked(path: Path | str, timeout: float = 120.0) -> Iterator[None]:
+    """Hold the only lock on a file, against other processes (NFS included) and threads.
+
+    Parameters
+    ----------
+    path
+        The file to guard; it need not exist. The lock itself is a hidden file beside it,
+        which stays, because removing it would let two processes hold "the" lock.
+    timeout
+        Seconds to wait before giving up. A killed process leaves no lock behind.
+
+    Raises
+    ------
+    InputError
+        When somebody else holds the lock for longer than `timeout`.
+
+    Notes
+    -----
+    Not re-entrant: a thread that holds the lock must not ask for it again. On a file
+    system without locks this is said once and the block runs unguarded.
+    """
+    final = Path(path).resolve()
+    held = InputError(f"{final} is in use by another run for over {timeout:.0f} s; try again later")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    inside = _threads[final]
+    end = time.monotonic() + timeout
+    if not inside.acquire(timeout=timeout):
+        raise held
+    try:
+        with final.with_name(f".{final.name}.lock").open("a") as handle:
+            while not _lock(handle.fileno(), final):
+                if time.monotonic() > end:
+                    raise held
+                time.sleep(0.02)
+            yield
+    finally:
+        inside.release()
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Try to lock an open file; True also where the file system knows no locks."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in LOCKING_MISSING:
+            log.warning("%s lies on a file system without locks: run one command at a time", path)
+            return True
+        if error.errno in {errno.EACCES, errno.EAGAIN}:
+            return False
+        raise
+    return True
