@@ -27,7 +27,7 @@ from isonet2.data.mrc import (
 from isonet2.errors import InputError
 
 Region = tuple[slice, slice, slice]
-SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ccp4", ".mrcs")
+
 OUTPUTS = {"float32": (2, "f4"), "float16": (12, "f2"), "int8": (0, "i1")}
 STATISTICS_SLICES = 64
 CHUNK_VOXELS = 2**22

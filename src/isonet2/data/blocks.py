@@ -1,0 +1,143 @@
+"""STAR files as blocks of text cells: read, and one block replaced without touching the rest."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import starfile
+
+from isonet2.errors import InputError
+
+BLOCK_START = re.compile(r"^(?=[ \t]*data_)", re.MULTILINE)
+COLUMN = re.compile(r"^[ \t]*_(\S+)", re.MULTILINE)
+UNSAFE = re.compile(r"\S[\"'#]\S|\S#")
+MISSING = frozenset({"", "none", "nan", "<na>", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class StarFile:
+    """A STAR file; every cell is the text that stands in the file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    text
+        All of it.
+    blocks
+        Tables by name; a block without `loop_` is a table of one row.
+    """
+
+    path: Path
+    text: str
+    blocks: dict[str, pd.DataFrame]
+
+
+def read_star(path: Path | str) -> StarFile:
+    """Read a STAR file.
+
+    Raises
+    ------
+    InputError
+        Missing or unreadable file, or names that the format cannot carry.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; make one with `isonet.py prepare_star`") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not readable as a STAR table ({error})") from error
+    _check(path, text)
+    try:
+        blocks = {name: _as_text(block) for name, block in _parse(text).items()}
+    except Exception as error:
+        raise InputError(f"{path}: is not readable as a STAR table ({error})") from error
+    return StarFile(path, text, blocks)
+
+
+def _check(path: Path, text: str) -> None:
+    """Refuse what would be read as something else: twice the same name, quotes inside words."""
+    names = [_block_name(section) for section in BLOCK_START.split(text)[1:]]
+    if not names:
+        raise InputError(f"{path}: is not a STAR table, it has no line that begins with data_")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"{path}: the block data_{sorted(twice)[0]} stands in it twice")
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.strip()
+        if words.startswith(("#", "_")) or not UNSAFE.search(words):
+            continue
+        raise InputError(
+            f"{path}, line {number}: a quote or # inside a name cannot be read safely; "
+            f"rename the file that it names"
+        )
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Parse with every column as text, from a private copy that no other process changes."""
+    with tempfile.NamedTemporaryFile("w", suffix=".star", encoding="utf-8") as copy:
+        copy.write(text)
+        copy.flush()
+        columns = sorted(set(COLUMN.findall(text)))
+        blocks: dict[str, Any] = starfile.read(copy.name, always_dict=True, parse_as_string=columns)
+    return blocks
+
+
+def _as_text(block: pd.DataFrame | Mapping[str, str]) -> pd.DataFrame:
+    frame = block if isinstance(block, pd.DataFrame) else pd.DataFrame([dict(block)])
+    if frame.columns.duplicated().any():
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"the column {twice} stands twice in one block")
+    plain = frame.astype(object)
+    return plain.where(plain.notna(), "nan")
+
+
+def _block_name(section: str) -> str:
+    return section.splitlines()[0].strip().removeprefix("data_")
+
+
+def render(blocks: Mapping[str, pd.DataFrame]) -> str:
+    """Text of whole blocks whose cells are text already."""
+    text: str = starfile.to_string(dict(blocks))
+    return text[text.index("data_") :]
+
+
+def replace_block(star: StarFile, name: str, frame: pd.DataFrame) -> str:
+    """Text of a STAR file with one block changed; all other lines stay as they are."""
+    sections = BLOCK_START.split(star.text)
+    at = next(i for i, text in enumerate(sections) if i and _block_name(text) == name)
+    is_loop = re.search(r"^[ \t]*loop_", sections[at], re.MULTILINE) is not None
+    block: Any = frame if is_loop else dict(frame.iloc[0])
+    lines = sections[at].splitlines()
+    kept = len(lines)
+    while kept and (not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#")):
+        kept -= 1
+    after = lines[kept:] or [""]
+    sections[at] = "\n".join([render({name: block}).rstrip("\n"), *after, ""])
+    return "".join(sections)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell stands for "there is nothing": None, nan, empty."""
+    return cell.strip().lower() in MISSING
+
+
+def cell(value: object) -> str:
+    """Text of a value in a STAR table: "None" for nothing, numbers plain.
+
+    Raises
+    ------
+    InputError
+        For text that the format cannot carry: quotes, #, line ends, other invisible signs.
+    """
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return "None"
+    text = f"{value:.10g}" if isinstance(value, float) else str(value)
+    if not text.isprintable() or any(sign in text for sign in "\"'#"):
+        raise InputError(f"{text!r} cannot stand in a STAR table (quote, # or line end); rename it")
+    return text or "None"

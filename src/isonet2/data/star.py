@@ -1,0 +1,151 @@
+"""The STAR table of tomograms: typed records out of it, and results back into it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from isonet2.data.blocks import cell, read_star, render, replace_block
+from isonet2.data.files import atomic_path, locked
+from isonet2.data.tomograms import RecordReader, Tomogram, indices
+from isonet2.errors import InputError
+
+__all__ = ["Tomogram", "TomogramTable", "update", "write_table"]
+
+log = logging.getLogger(__name__)
+
+VOLUME_COLUMNS = (
+    "rlnTomoName",
+    "rlnMicrographName",
+    "rlnTomoReconstructedTomogram",
+    "rlnTomoReconstructedTomogramHalf1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TomogramTable:
+    """A STAR file with tomograms.
+
+    Attributes
+    ----------
+    path
+        The file.
+    columns
+        Names of its columns in their order.
+    tomograms
+        Its rows.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    tomograms: tuple[Tomogram, ...]
+
+    @classmethod
+    def read(cls, path: Path | str) -> "TomogramTable":
+        """Read the table of this package, of IsoNet 1, or `tomograms.star` of RELION-5.
+
+        Raises
+        ------
+        InputError
+            With all implausible values of the table at once.
+        """
+        star = read_star(path)
+        block = find_table(star.path, star.blocks)
+        frame = star.blocks[block]
+        reader = RecordReader(star.path, frame)
+        tomograms = tuple(reader.rows())
+        if reader.problems:
+            raise InputError("\n".join(reader.problems))
+        for text in reader.assumed:
+            log.warning("%s: %s", star.path, text)
+        return cls(star.path, tuple(frame.columns), tomograms)
+
+    def select(self, tomo_idx: str | None = None) -> tuple[Tomogram, ...]:
+        """Tomograms by their index: "1,3,5-7"; all of them for None or "all".
+
+        Raises
+        ------
+        InputError
+            For an index that the table does not have.
+        """
+        if tomo_idx is None or tomo_idx.strip().lower() in {"all", "none", ""}:
+            return self.tomograms
+        wanted: set[int] = set()
+        for part in tomo_idx.split(","):
+            first, _, last = part.strip().partition("-")
+            if not first.isdecimal() or (last and not last.isdecimal()):
+                raise InputError(f"tomo_idx {tomo_idx}: '{part}' is no index; write 1,3,5-7 or all")
+            wanted.update(range(int(first), int(last or first) + 1))
+        known = {tomogram.index for tomogram in self.tomograms}
+        if wanted - known or not wanted:
+            raise InputError(
+                f"tomo_idx {tomo_idx}: {self.path} has no tomogram "
+                f"{', '.join(map(str, sorted(wanted - known)))} "
+                f"(it has {', '.join(map(str, sorted(known)))})"
+            )
+        return tuple(tomogram for tomogram in self.tomograms if tomogram.index in wanted)
+
+
+def find_table(path: Path, blocks: Mapping[str, pd.DataFrame]) -> str:
+    """Name of the block that lists tomograms."""
+    for name in ("global", *blocks):
+        if name in blocks and any(column in blocks[name] for column in VOLUME_COLUMNS):
+            return name
+    raise InputError(
+        f"{path}: no block lists tomograms (none has {', '.join(VOLUME_COLUMNS)}); "
+        f"make a table with isonet.py prepare_star"
+    )
+
+
+def update(path: Path | str, index: int, values: Mapping[str, object]) -> None:
+    """Set cells of one tomogram's row; columns that are missing are added at the end.
+
+    The table is read anew under its lock and replaced whole, so that commands that run at the
+    same time keep each other's results. Blocks, columns, their order and all other cells stay.
+
+    Parameters
+    ----------
+    path
+        STAR file.
+    index
+        The tomogram's index.
+    values
+        Column names and what to set; None becomes "None".
+    """
+    with locked(path):
+        star = read_star(path)
+        block = find_table(star.path, star.blocks)
+        frame = star.blocks[block].copy()
+        rows = indices(star.path, frame)
+        if index not in rows:
+            raise InputError(f"{path}: there is no tomogram {index} in it any more")
+        for column, value in values.items():
+            if column not in frame:
+                frame[column] = "None"
+            frame.loc[frame.index[rows.index(index)], column] = cell(value)
+        _replace(star.path, replace_block(star, block, frame))
+
+
+def write_table(path: Path | str, frame: pd.DataFrame, block: str = "") -> None:
+    """Write a new STAR file with one table.
+
+    Parameters
+    ----------
+    path
+        STAR file; one that exists is replaced.
+    frame
+        Rows and columns; None becomes "None".
+    block
+        Name of the data block.
+    """
+    with locked(path):
+        _replace(Path(path), render({block: frame.astype(object).map(cell)}))
+
+
+def _replace(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        if path.exists():
+            temporary.chmod(path.stat().st_mode)
