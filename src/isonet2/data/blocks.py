@@ -65,6 +65,12 @@ def _check(path: Path, text: str) -> None:
     names = [_block_name(section) for section in BLOCK_START.split(text)[1:]]
     if not names:
         raise InputError(f"{path}: is not a STAR table, it has no line that begins with data_")
+    rows = [name for name in names if len(name.split()) > 1 and "#" not in name]
+    if rows:
+        raise InputError(
+            f"{path}: the row 'data_{rows[0]}' begins with data_, which starts a block; "
+            f"rename what it names"
+        )
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(f"{path}: the block data_{sorted(twice)[0]} stands in it twice")
