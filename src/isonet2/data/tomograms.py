@@ -317,7 +317,17 @@ class RecordReader:
                 f"to {high:g} differs from {path.name}, which goes from {ends[0]:g} to "
                 f"{ends[1]:g}; correct the range, or write None for rlnTiltFile",
             )
-        return tilts, low, high
+        return tilts or self.even_tilts(low, high), low, high
+
+    def even_tilts(self, low: float, high: float) -> tuple[float, ...] | None:
+        """Tilts from end to end at rlnTiltStep, when that is given."""
+        step = self.maybe("rlnTiltStep")
+        if step is None or low >= high:
+            return None
+        if not 0 < step <= high - low:
+            self.complain("rlnTiltStep", "is no step within the tilt range; correct it")
+            return None
+        return tuple(low + step * number for number in range(round((high - low) / step) + 1))
 
     def number_subtomos(self) -> int:
         """Cubes to draw; an equal share of 3000 when the table does not say."""

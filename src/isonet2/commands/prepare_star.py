@@ -1,0 +1,337 @@
+"""The command `prepare_star`: a STAR table of the tomograms in some folders."""
+
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from isonet2.data import coordinates
+from isonet2.data.blocks import cell
+from isonet2.data.names import VOLUME_SUFFIXES, match
+from isonet2.data.pairing import (
+    Source,
+    check,
+    find_sources,
+    isotropic,
+    known_voxel_size,
+    list_files,
+)
+from isonet2.data.star import write_table
+from isonet2.data.tilts import READERS, read_tilts
+from isonet2.data.tomograms import SUBTOMOGRAMS, RecordReader
+from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
+from isonet2.errors import InputError
+from isonet2.parameters import PrepareStarParameters
+from isonet2.reports.table import show_table
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+AVERAGES = "averaged_tomos"
+USUAL_PIXEL_SIZES = (5.0, 20.0)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What is wrong, and what the user should know; each said once with the names it is true of."""
+
+    problems: list[str] = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+
+    def remark(self, text: str, name: str = "") -> None:
+        self.remarks.setdefault(text, []).extend([name] if name else [])
+
+    def attempt(self, action: Callable[[], T]) -> T | None:
+        """Result of an action, or None and one more problem."""
+        try:
+            return action()
+        except InputError as error:
+            self.problems.append(str(error))
+            return None
+
+    def tell(self) -> None:
+        """Log the remarks; raise the problems."""
+        for text, names in self.remarks.items():
+            log.warning("%s%s", text, f" ({', '.join(names)})" if names else "")
+        if self.problems:
+            raise InputError("\n".join(self.problems))
+
+
+def prepare_star(p: PrepareStarParameters) -> Path:
+    """Write and show the table of all tomograms; nothing is written when anything is wrong.
+
+    Parameters
+    ----------
+    p
+        Folders, microscope, tilt range and names.
+
+    Returns
+    -------
+    Path
+        The table.
+
+    Raises
+    ------
+    InputError
+        With everything that is wrong, one sentence a line.
+    """
+    findings = _Findings()
+    sources, findings.problems = find_sources(p.full, p.even, p.odd)
+    volumes = _check_volumes(sources, findings)
+    table = _table(p, sources, volumes, findings)
+    _check_table(p.star_name, table, findings)
+    findings.tell()
+    if p.create_average:
+        for source in sources:
+            _write_average(volumes[source.name], _average_path(p, source))
+    _keep_old(p.star_name)
+    write_table(p.star_name, table)
+    _show(p.star_name, table)
+    return p.star_name
+
+
+def _table(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: _Findings,
+) -> pd.DataFrame:
+    """All columns, in the order that the manuals show."""
+    count = len(sources)
+    averages = [_average_path(p, source) if p.create_average else source.full for source in sources]
+    tilts = _tilts(p, sources, findings)
+    boxes, numbers = _subtomograms(p, sources, volumes, findings)
+    columns: dict[str, Sequence[object]] = {
+        "rlnIndex": range(1, count + 1),
+        "rlnTomoName": averages,
+        "rlnTomoReconstructedTomogramHalf1": [source.half1 for source in sources],
+        "rlnTomoReconstructedTomogramHalf2": [source.half2 for source in sources],
+        "rlnPixelSize": [
+            _pixel_size(p.pixel_size, source.name, volumes[source.name], findings)
+            for source in sources
+        ],
+        "rlnDefocus": _defoci(p, count, findings),
+        "rlnVoltage": [p.voltage] * count,
+        "rlnSphericalAberration": [p.cs] * count,
+        "rlnAmplitudeContrast": [p.ac] * count,
+        "rlnDeconvTomoName": [None] * count,
+        "rlnMaskBoundary": [None] * count,
+        "rlnMaskName": _masks(p, sources, volumes, findings),
+        "rlnTiltMin": tilts.pop("rlnTiltMin"),
+        "rlnTiltMax": tilts.pop("rlnTiltMax"),
+        "rlnBoxFile": boxes,
+        "rlnNumberSubtomo": numbers,
+        "rlnCorrectedTomoName": [None] * count,
+        "rlnDenoisedTomoName": [None] * count,
+        **tilts,
+    }
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _check_volumes(sources: Sequence[Source], findings: _Findings) -> dict[str, list[Volume]]:
+    """Open and check the files of all tomograms, several at a time."""
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(check, sources))
+    findings.problems.extend(problem for _, problems in results for problem in problems)
+    names = [source.name for source in sources]
+    return dict(zip(names, (volumes for volumes, _ in results), strict=True))
+
+
+def _pixel_size(
+    given: float | None, name: str, volumes: Sequence[Volume], findings: _Findings
+) -> float | None:
+    """Pixel size in angstrom, as given or from the headers."""
+    if not volumes:
+        return None
+    known = [size for size in map(known_voxel_size, volumes) if size is not None]
+    header = float(f"{sum(known[0]) / 3:.6g}") if known else None
+    if given is None and header is None:
+        findings.problems.append(
+            f"{volumes[0].path}: its header gives no voxel size (0 or 1.0); add --pixel_size"
+        )
+        return None
+    if given is None and not isotropic(known[0]):
+        edges = " x ".join(f"{edge:g}" for edge in known[0])
+        findings.problems.append(
+            f"{volumes[0].path}: its voxels of {edges} A (z x y x x) are no cubes; correct the "
+            f"header, or say the edge with --pixel_size"
+        )
+    if given is not None and header is not None and abs(header - given) > 0.01 * given:
+        findings.remark(f"pixel_size {given:g} A is used, although headers say {header:g} A", name)
+    size = header if given is None else given
+    if size is not None and not USUAL_PIXEL_SIZES[0] <= size <= USUAL_PIXEL_SIZES[1]:
+        findings.remark(
+            f"the pixel size is {size:g} A; networks restore best at about 10 A (5 to 20 A)", name
+        )
+    return size
+
+
+def _defoci(p: PrepareStarParameters, count: int, findings: _Findings) -> Sequence[float | None]:
+    """Defocus of every tomogram in angstrom, in the order of their names."""
+    if p.defocus is None:
+        findings.remark(
+            "no defocus is given: rlnDefocus stays None, and CTF modes other than None need it"
+        )
+        return [None] * count
+    values = p.defocus if isinstance(p.defocus, tuple) else (p.defocus,)
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        findings.problems.append(
+            f"defocus has {len(values)} values, but there are {count} tomograms; "
+            f"give one value or {count}"
+        )
+        return [None] * count
+    return values
+
+
+def _tilts(
+    p: PrepareStarParameters, sources: Sequence[Source], findings: _Findings
+) -> dict[str, Sequence[object]]:
+    """Columns of the tilt range, and of tilt files or the tilt step where they were given."""
+    if p.tilt_file is None and p.tilt_folder is None:
+        ends = []
+        for option, given, usual in (("tilt_min", p.tilt_min, -60.0), ("tilt_max", p.tilt_max, 60)):
+            if given is None:
+                findings.remark(f"assuming {option} = {usual:g} degrees; tilt files say it better")
+            ends.append(usual if given is None else given)
+        columns = dict(zip(("rlnTiltMin", "rlnTiltMax"), ends, strict=True))
+        if "tilt_step" in p.model_fields_set:
+            columns["rlnTiltStep"] = p.tilt_step
+        return {name: [value] * len(sources) for name, value in columns.items()}
+    if p.tilt_min is not None or p.tilt_max is not None:
+        findings.remark("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
+    files: Sequence[Path | None] = [p.tilt_file] * len(sources)
+    if p.tilt_folder is not None:
+        files = _matching(p.tilt_folder, "tilt_folder", tuple(READERS), sources, findings)
+    angles = {file: findings.attempt(partial(read_tilts, file)) for file in set(files) if file}
+    ends_of = [angles[file] if file else None for file in files]
+    return {
+        "rlnTiltMin": [tilts[0] if tilts else None for tilts in ends_of],
+        "rlnTiltMax": [tilts[-1] if tilts else None for tilts in ends_of],
+        "rlnTiltFile": files,
+    }
+
+
+def _matching(
+    folder: Path,
+    option: str,
+    suffixes: Sequence[str],
+    sources: Sequence[Source],
+    findings: _Findings,
+) -> list[Path | None]:
+    """One file of a folder for each tomogram, by name."""
+    files = findings.attempt(partial(list_files, folder, suffixes, option))
+    if files is None:
+        return [None] * len(sources)
+    found, unused = match([source.name for source in sources], files, suffixes)
+    for name, paths in found.items():
+        if not paths:
+            findings.problems.append(f"--{option} {folder}: no file for tomogram {name}")
+        elif len(paths) > 1:
+            several = " and ".join(path.name for path in paths)
+            findings.problems.append(f"--{option} {folder}: {several} suit {name}; keep one")
+    if unused:
+        words = ", ".join(path.name for path in unused)
+        findings.remark(f"--{option} {folder}: suits no tomogram: {words}")
+    return [found[source.name][0] if found[source.name] else None for source in sources]
+
+
+def _masks(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: _Findings,
+) -> Sequence[Path | None]:
+    """Masks by name, each of its tomogram's shape."""
+    if p.mask_folder is None:
+        return [None] * len(sources)
+    masks = _matching(p.mask_folder, "mask_folder", VOLUME_SUFFIXES, sources, findings)
+    for source, path in zip(sources, masks, strict=True):
+        mask = findings.attempt(partial(open_volume, path)) if path else None
+        tomogram = volumes[source.name]
+        if mask is not None and tomogram and mask.shape != tomogram[0].shape:
+            findings.problems.append(
+                f"{mask.path}: its shape {mask.shape} (z, y, x) is not that of "
+                f"{tomogram[0].path}, {tomogram[0].shape}; make the mask again"
+            )
+    return masks
+
+
+def _subtomograms(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: _Findings,
+) -> tuple[Sequence[Path | None], Sequence[int]]:
+    """Coordinate files and how many cubes to draw from each tomogram."""
+    share = p.number_subtomos or math.ceil(SUBTOMOGRAMS / max(len(sources), 1))
+    if p.coordinate_folder is None:
+        return [None] * len(sources), [share] * len(sources)
+    suffixes = coordinates.SUFFIXES
+    boxes = _matching(p.coordinate_folder, "coordinate_folder", suffixes, sources, findings)
+    counts = []
+    for source, path in zip(sources, boxes, strict=True):
+        points = findings.attempt(partial(coordinates.read_coordinates, path)) if path else None
+        counts.append(share if points is None else len(points))
+        if points is not None and volumes[source.name]:
+            shape = volumes[source.name][0].shape
+            outside = int(((points < 0) | (points >= shape)).any(axis=1).sum())
+            if outside:
+                findings.problems.append(
+                    f"{path}: {outside} of {len(points)} points lie outside the tomogram of "
+                    f"{shape} voxels (z, y, x); give voxels of this tomogram"
+                )
+    return boxes, counts
+
+
+def _check_table(path: Path, table: pd.DataFrame, findings: _Findings) -> None:
+    """See that the table can be written and read again."""
+    if findings.problems or table.empty:
+        return
+    texts = findings.attempt(partial(table.map, cell))
+    if texts is not None:
+        reader = RecordReader(path, texts)
+        reader.rows()
+        findings.problems.extend(reader.problems)
+
+
+def _average_path(p: PrepareStarParameters, source: Source) -> Path:
+    return p.star_name.parent / AVERAGES / f"{source.name}.mrc"
+
+
+def _write_average(halves: Sequence[Volume], path: Path) -> None:
+    """Write the mean of two halves, slab by slab."""
+    first, second = halves
+    label = "isonet2: mean of the even and the odd half"
+    with VolumeWriter(path, like=first, label=label) as writer:
+        for region in slabs(first):
+            writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))
+    log.info("wrote %s", path)
+
+
+def _keep_old(path: Path) -> None:
+    """Copy a table that is about to be replaced to the first free name.star.1, .2, ..."""
+    if not path.exists():
+        return
+    number = 1
+    while (kept := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    shutil.copy2(path, kept)
+    log.warning("%s existed; the old table is now %s", path, kept)
+
+
+def _show(path: Path, table: pd.DataFrame) -> None:
+    """Print the table without columns that say nothing yet."""
+    texts = table.map(cell)
+    columns = [column for column in texts if (texts[column] != "None").any()]
+    title = f"{path}: {len(texts)} tomogram{'s' * (len(texts) > 1)}"
+    show_table(title, columns, texts[columns].to_numpy().tolist())

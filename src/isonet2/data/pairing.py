@@ -1,0 +1,223 @@
+"""Tomograms found in folders: halves paired by name, and whether their files can be used."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isonet2.data.mrc import Shape, Triple
+from isonet2.data.names import VOLUME_SUFFIXES, half, tomogram_name
+from isonet2.data.volumes import Volume, open_volume, statistics
+from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
+
+COMPARED_VOXELS = 64
+SAME_NOISE = 0.95
+ISOTROPY = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files of one tomogram, before anything else is known about it."""
+
+    name: str
+    full: Path | None = None
+    half1: Path | None = None
+    half2: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those files that there are."""
+        return tuple(path for path in (self.half1, self.half2, self.full) if path is not None)
+
+
+def list_files(folder: Path, suffixes: Sequence[str], option: str) -> list[Path]:
+    """Files with one of some endings in a folder, sorted by name; a file is its own list.
+
+    Raises
+    ------
+    InputError
+        When the folder is missing or holds no such file.
+    """
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError(f"--{option} {folder}: no such folder; correct the name")
+    everything = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    found = [path for path in everything if path.suffix.lower() in suffixes and path.is_file()]
+    if not found:
+        raise InputError(f"--{option} {folder}: holds no files {', '.join(suffixes)}")
+    others = [path.name for path in everything if path not in found and path.is_file()]
+    if others:
+        log.info("--%s %s: left out %s", option, folder, ", ".join(others))
+    return found
+
+
+def find_sources(
+    full: Path | None, even: Path | None, odd: Path | None
+) -> tuple[list[Source], list[str]]:
+    """List tomograms and pair halves by name.
+
+    Even and odd may be one folder, if the names tell the halves apart.
+
+    Returns
+    -------
+    sources : list of Source
+        In the order of the even (or full) files' names.
+    problems : list of str
+        Strays, missing partners and doubles, one sentence each.
+
+    Raises
+    ------
+    InputError
+        When a folder is missing or empty.
+    """
+    problems: list[str] = []
+    named: dict[str, dict[str, Path]] = {"full": {}, "even": {}, "odd": {}}
+    for option, folder in (("full", full), ("even", even), ("odd", odd)):
+        if folder is not None:
+            files = list_files(folder, VOLUME_SUFFIXES, option)
+            if even is not None and odd is not None and option != "full":
+                files = _of_half(files, option, even.resolve() == odd.resolve(), problems)
+            named[option] = _by_name(files, option, problems)
+    wanted = [option for option, folder in zip(named, (full, even, odd), strict=True) if folder]
+    names = list(
+        dict.fromkeys(name for option in ("even", "odd", "full") for name in named[option])
+    )
+    sources = []
+    for name in names:
+        files = [named[option][name] for option in wanted if name in named[option]]
+        missing = [option for option in wanted if name not in named[option]]
+        if missing:
+            problems.append(
+                f"{files[0]}: no file called {name} in --{' and --'.join(missing)}; "
+                f"halves need equal names apart from EVN/ODD, even/odd or half1/half2"
+            )
+            continue
+        paths = [named[option].get(name) for option in ("full", "even", "odd")]
+        sources.append(Source(name, *paths))
+    return sources, problems
+
+
+def _of_half(
+    files: Sequence[Path], option: str, one_folder: bool, problems: list[str]
+) -> list[Path]:
+    """Those files that may be the even (odd) half by their names."""
+    mine = 1 if option == "even" else 2
+    if one_folder:
+        strays = [path for path in files if half(path) is None] if mine == 1 else []
+        problems.extend(f"{path}: its name says neither even nor odd" for path in strays)
+        return [path for path in files if half(path) == mine]
+    wrong = [path for path in files if half(path) == 3 - mine]
+    problems.extend(
+        f"{path}: is the other half by its name, but lies in --{option}" for path in wrong
+    )
+    return [path for path in files if path not in wrong]
+
+
+def _by_name(files: Sequence[Path], option: str, problems: list[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in files:
+        name = tomogram_name(path)
+        if name in named:
+            problems.append(
+                f"{named[name]} and {path.name}: both are tomogram {name} in --{option}; keep one"
+            )
+        named.setdefault(name, path)
+    return named
+
+
+def known_voxel_size(volume: Volume) -> Triple | None:
+    """Voxel size (z, y, x) in angstrom; None when the header has none, or 1.0 for want of one."""
+    size = volume.voxel_size
+    return None if size is None or all(abs(edge - 1) < 1e-3 for edge in size) else size
+
+
+def isotropic(size: Triple) -> bool:
+    """Whether the edges of a voxel differ by no more than half a percent."""
+    return max(size) <= min(size) * (1 + ISOTROPY)
+
+
+def check(source: Source) -> tuple[list[Volume], list[str]]:
+    """Open a tomogram's files and see whether they can be used.
+
+    Returns
+    -------
+    volumes : list of Volume
+        Those that could be opened.
+    problems : list of str
+        Unreadable or empty volumes, unequal shapes or voxel sizes, halves that are not
+        independent.
+    """
+    volumes: list[Volume] = []
+    problems: list[str] = []
+    for path in source.files:
+        try:
+            volume = open_volume(path)
+            if volume.shape[0] < 2:
+                raise InputError(f"{path}: is one image, not a volume; give the tomogram")
+            volumes.append(volume)
+            statistics(volume)
+        except InputError as error:
+            problems.append(str(error))
+    for other in volumes[1:]:
+        problems.extend(_differences(volumes[0], other))
+    if not problems and source.half1 is not None and source.half2 is not None:
+        problems.extend(_dependence(volumes[0], volumes[1]))
+    return volumes, problems
+
+
+def _differences(first: Volume, second: Volume) -> list[str]:
+    """Say how the shapes or voxel sizes of two volumes differ."""
+    found = []
+    if first.shape != second.shape:
+        found.append(
+            f"{first.path} has {_size(first.shape)} voxels (z x y x x), {second.path} "
+            f"{_size(second.shape)}; reconstruct both on one grid"
+        )
+    one, two = known_voxel_size(first), known_voxel_size(second)
+    if one and two and any(abs(a - b) > ISOTROPY * a for a, b in zip(one, two, strict=True)):
+        found.append(
+            f"{first.path} has voxels of {one[2]:g} A, {second.path} of {two[2]:g} A; "
+            f"correct the header that is wrong"
+        )
+    return found
+
+
+def _size(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _dependence(first: Volume, second: Volume) -> list[str]:
+    """Refuse two halves that are one file, or whose noise is the same."""
+    if first.path.samefile(second.path):
+        return [f"{first.path} and {second.path}: are the same file; give the two halves"]
+    likeness = noise_correlation(first, second)
+    if likeness < SAME_NOISE:
+        return []
+    return [
+        f"{first.path} and {second.path}: hold the same noise (correlation {likeness:.3f}); "
+        f"halves must come from different frames or tilts"
+    ]
+
+
+def noise_correlation(first: Volume, second: Volume) -> float:
+    """Correlation of two volumes' finest detail in a cube at their centre.
+
+    The detail is the difference of neighbours along all three axes, where noise outweighs
+    specimen. Independent halves are near 0, copies and scaled copies at 1 or -1.
+    """
+    lows = [max(0, (size - COMPARED_VOXELS) // 2) for size in first.shape]
+    slices = [slice(low, low + COMPARED_VOXELS) for low in lows]
+    details = []
+    for volume in (first, second):
+        block = volume.read((slices[0], slices[1], slices[2])).astype(np.float64)
+        for axis in range(3):
+            block = np.diff(block, axis=axis)
+        details.append(block.ravel() - block.mean() if block.size else np.zeros(1))
+    one, two = details
+    scale = float(np.sqrt(np.vdot(one, one) * np.vdot(two, two)))
+    return abs(float(np.vdot(one, two))) / scale if scale > 0 else 0.0
