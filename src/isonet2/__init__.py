@@ -1,0 +1,43 @@
+"""Repair the missing wedge, the noise and the CTF of cryo-electron tomograms.
+
+Every command and its parameters can be imported from here: `from isonet2 import refine,
+RefineParameters`. They are loaded when they are asked for, so that `import isonet2` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isonet2.commands.predict import predict as predict
+    from isonet2.commands.prepare_star import prepare_star as prepare_star
+    from isonet2.commands.refine import refine as refine
+    from isonet2.commands.simulate import simulate as simulate
+    from isonet2.errors import InputError as InputError
+    from isonet2.parameters import PredictParameters as PredictParameters
+    from isonet2.parameters import PrepareStarParameters as PrepareStarParameters
+    from isonet2.parameters import RefineParameters as RefineParameters
+    from isonet2.parameters import SimulateParameters as SimulateParameters
+    from isonet2.parameters import read_parameters as read_parameters
+    from isonet2.parameters import write_parameters as write_parameters
+
+    __version__: str
+
+
+def __getattr__(name: str) -> Any:
+    """Load a command, a parameter model or the version when it is first asked for."""
+    parameters = import_module("isonet2.parameters")
+    if name == "__version__":
+        return parameters.package_version()
+    if name == "InputError":
+        return import_module("isonet2.errors").InputError
+    if name in parameters.COMMANDS:
+        return getattr(import_module(f"isonet2.commands.{name}"), name)
+    if name in parameters.__all__:
+        return getattr(parameters, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All names that can be imported from here."""
+    parameters = import_module("isonet2.parameters")
+    return [*parameters.COMMANDS, *parameters.__all__, "InputError", "__version__"]

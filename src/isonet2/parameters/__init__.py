@@ -1,0 +1,26 @@
+"""What a user can set, written down once: one frozen model for each command."""
+
+from isonet2.parameters.base import Parameters
+from isonet2.parameters.commands import COMMANDS
+from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
+from isonet2.parameters.processing import DeconvParameters, MakeMaskParameters, PredictParameters
+from isonet2.parameters.record import package_version, read_parameters, write_parameters
+from isonet2.parameters.shared import ARCHITECTURES
+from isonet2.parameters.training import DenoiseParameters, RefineParameters, TrainingParameters
+
+__all__ = [
+    "ARCHITECTURES",
+    "COMMANDS",
+    "DeconvParameters",
+    "DenoiseParameters",
+    "MakeMaskParameters",
+    "Parameters",
+    "PredictParameters",
+    "PrepareStarParameters",
+    "RefineParameters",
+    "SimulateParameters",
+    "TrainingParameters",
+    "package_version",
+    "read_parameters",
+    "write_parameters",
+]

@@ -1,0 +1,112 @@
+"""Parameters of the commands that work through tomograms one by one."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from isonet2.parameters.base import Shown
+from isonet2.parameters.shared import (
+    Column,
+    FilePath,
+    Fraction,
+    GpuIds,
+    Indices,
+    Processors,
+    StarParameters,
+)
+
+
+class DeconvParameters(StarParameters):
+    """Deconvolve the CTF from tomograms: more contrast, by a Wiener weight in Fourier space."""
+
+    command: ClassVar[str] = "deconv"
+    example: ClassVar[str] = "deconv tomograms.star --snrfalloff 0.7"
+
+    output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("deconv")
+    """Folder of the deconvolved tomograms; recorded in rlnDeconvTomoName."""
+    input_column: Annotated[Column, Shown("Basic")] = "rlnTomoName"
+    """Column of the STAR table that names the tomograms to read."""
+    snrfalloff: Annotated[float, Field(ge=0), Shown("Basic")] = 1.0
+    """How fast the assumed signal-to-noise ratio falls with frequency; larger is smoother."""
+    deconvstrength: Annotated[float, Shown("Basic")] = 1.0
+    """Strength; the assumed signal-to-noise ratio starts at 10 to its power."""
+    highpassnyquist: Annotated[Fraction, Shown("Basic", "of Nyquist")] = 0.02
+    """Frequency below which slow gradients are taken out."""
+    phaseflipped: bool = False
+    """Whether the tomograms were phase-flipped already."""
+    chunk_size: Annotated[int | None, Field(ge=32), Shown(unit="voxels")] = None
+    """Edge of the cubes that a tomogram is worked on in, to bound memory; None takes it whole."""
+    overlap_rate: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Overlap of neighbouring cubes, as part of chunk_size."""
+    ncpus: Processors = None
+    """Processor cores to use; auto takes at most 8 of those this process may use."""
+    tomo_idx: Indices = None
+    """Tomograms to work on, by rlnIndex; None or all takes every one."""
+
+
+class MakeMaskParameters(StarParameters):
+    """Make masks that keep the specimen and leave out empty regions."""
+
+    command: ClassVar[str] = "make_mask"
+    example: ClassVar[str] = "make_mask tomograms.star --input_column rlnDenoisedTomoName"
+
+    output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("mask")
+    """Folder of the masks; recorded in rlnMaskName."""
+    input_column: Annotated[Column, Shown("Basic")] = "rlnDeconvTomoName"
+    """Column of the STAR table that names the tomograms to read; where it is absent, rlnTomoName
+    is read instead, and said so."""
+    patch_size: Annotated[int, Field(ge=1), Shown("Basic", "voxels")] = 4
+    """Reach of the local maximum and of the local deviation, in the twice binned tomogram."""
+    density_percentage: Annotated[float, Field(gt=0, le=100), Shown("Basic", "%")] = 50.0
+    """Part of the voxels to keep by local density."""
+    std_percentage: Annotated[float, Field(gt=0, le=100), Shown("Basic", "%")] = 50.0
+    """Part of the voxels to keep by local standard deviation."""
+    z_crop: Annotated[float, Field(ge=0, lt=1), Shown("Basic")] = 0.2
+    """Part of the z slices to leave out, half of it at either end."""
+    tomo_idx: Indices = None
+    """Tomograms to work on, by rlnIndex; None or all takes every one."""
+
+
+class PredictParameters(StarParameters):
+    """Restore tomograms with a trained network."""
+
+    command: ClassVar[str] = "predict"
+    example: ClassVar[str] = (
+        "predict tomograms.star isonet_maps/network_isonet2-n2n_unet-medium_96_full.pt --gpuID 0"
+    )
+
+    model: Annotated[FilePath, Shown("Basic", positional=True)]
+    """Trained network (.pt)."""
+    model2: Annotated[FilePath | None, Shown("Basic")] = None
+    """Second network, trained on the other part of the tomograms (`split_halves`): both predict,
+    and two independent maps and their mean are written."""
+    output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("corrected_tomos")
+    """Folder of the restored tomograms; recorded in rlnCorrectedTomoName, or in
+    rlnDenoisedTomoName for a network that `denoise` trained."""
+    input_column: Annotated[Column | None, Shown("Basic")] = None
+    """Column of the STAR table that names the tomograms to read. None reads the two halves for a
+    network trained on halves, and else rlnDeconvTomoName, or rlnTomoName where that is absent."""
+    gpuID: GpuIds = None
+    """GPUs to use, counted among those that the process may see; None takes all of them."""
+    tomo_idx: Indices = None
+    """Tomograms to restore, by rlnIndex; None or all takes every one."""
+    output_prefix: str = ""
+    """Beginning of the names of the files that are written."""
+    overwrite: bool = False
+    """Restore again what is there already with the same parameters."""
+    dtype: Literal["float32", "float16", "int8"] = "float32"
+    """Number format of the files; int8 is scaled, and the scale stands in the header."""
+    padding_factor: Annotated[float, Field(ge=1, le=4)] = 1.5
+    """Cube size over the part of a tile that is trusted; more hides seams better and costs time."""
+    apply_mw_x1: bool | None = None
+    """Empty the missing wedge of what the network is given first; None does as in training."""
+    isCTFflipped: Annotated[bool | None, Shown("CTF")] = None
+    """Whether the tomograms were phase-flipped already; None takes what training was told."""
+    do_phaseflip_input: Annotated[bool | None, Shown("CTF")] = None
+    """Flip the phases of what the network is given, for a network trained with a CTF mode;
+    None does as in training."""
+    batch_size: Annotated[int | None, Field(ge=1), Shown(auto=True)] = None
+    """Tiles restored at once; auto takes 2 per GPU."""
+    mixed_precision: bool = True
+    """Compute in 16 bits where that is safe: quicker, and less memory."""

@@ -1,0 +1,160 @@
+"""Parameters in files: the record beside every output, and the files that users write."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from isonet2.errors import InputError
+from isonet2.parameters.base import Parameters
+from isonet2.parameters.commands import COMMANDS
+from isonet2.parameters.describe import sentences
+from isonet2.parameters.names import spellings, unknown
+from isonet2.parameters.words import fold, in_words
+
+Model = TypeVar("Model", bound=Parameters)
+
+FILE_NAME = "params.yaml"
+_RESERVED = ("command", "version")
+
+
+def package_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("isonet2")
+    except PackageNotFoundError:
+        return "unknown (the package is not installed)"
+
+
+def write_parameters(parameters: Parameters, folder: Path) -> Path:
+    """Write a complete record of `parameters` that runs the command again.
+
+    Parameters
+    ----------
+    parameters
+        What the command was called with.
+    folder
+        Folder of the command's output; made where it does not exist.
+
+    Returns
+    -------
+    Path
+        `params.yaml` in that folder, written beside and renamed.
+    """
+    path = folder / FILE_NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    again = f"isonet.py {parameters.command} --config {path}"
+    record = {
+        "command": parameters.command,
+        "version": package_version(),
+        **parameters.model_dump(mode="json"),
+    }
+    text = f"# Run in {Path.cwd()}; again: {again}\n" + yaml.safe_dump(record, sort_keys=False)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def read_parameters(path: Path, command: str | None = None) -> Parameters:
+    """Read the parameters of a command from a YAML or JSON file.
+
+    Parameters
+    ----------
+    path
+        A record of `write_parameters`, or a file that a user wrote.
+    command
+        The command that they are for, where the file does not say it.
+
+    Returns
+    -------
+    model
+        An instance of that command's model.
+
+    Raises
+    ------
+    InputError
+        With a sentence for each problem.
+    """
+    content = _content(path)
+    named = command or content.get("command")
+    if named not in COMMANDS:
+        raise InputError(f"{path} names no command: write `command: {in_words(COMMANDS)}`.")
+    model = COMMANDS[named]
+    values, problems = known_values(content, model, path)
+    return validated(model, values, problems)
+
+
+def read_values(path: Path, model: type[Parameters]) -> tuple[dict[str, Any], list[str]]:
+    """Read what a file says about `model`, and what is wrong with it.
+
+    Returns
+    -------
+    values
+        By the parameters' true names.
+    problems
+        One sentence each.
+    """
+    return known_values(_content(path), model, path)
+
+
+def known_values(
+    content: Mapping[str, Any], model: type[Parameters], path: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Give the values in `content` their true names; say what `model` does not know."""
+    known = spellings(model)
+    values: dict[str, Any] = {}
+    problems = []
+    for word, value in content.items():
+        name = known.get(fold(word))
+        if name is None and fold(word) in _RESERVED:
+            if fold(word) == "command" and value != model.command:
+                problems.append(f"{path} is for {value}, not for {model.command}.")
+        elif name is None:
+            problems.append(f"{path}: {unknown(word, model, COMMANDS.values(), mark='')}")
+        elif name in values:
+            problems.append(f"{path} gives {name} twice.")
+        else:
+            values[name] = value
+    return values, problems
+
+
+def validated(model: type[Model], values: Mapping[str, Any], problems: list[str]) -> Model:
+    """Make the model of `values`.
+
+    Raises
+    ------
+    InputError
+        With all `problems` found so far and those of the values, a line for each.
+    """
+    found: dict[str, str] = {}
+    try:
+        parameters = model.model_validate(dict(values))
+    except ValidationError as error:
+        found = sentences(error, model, values)
+    if problems or found:
+        raise InputError("\n".join([*problems, *found.values()]))
+    return parameters
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file."""
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise InputError(f"{path} is neither YAML nor JSON: give a .yaml or .json file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        where = " ".join(str(error).split())
+        raise InputError(f"{path} is not valid: {where}.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold lines such as `epochs: 50`.")
+    return {str(word): value for word, value in content.items()}

@@ -1,0 +1,164 @@
+"""What several commands share: value types, with the sentences that refuse bad ones, and bases."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from isonet2.parameters.base import Parameters, Shown
+from isonet2.parameters.words import fold, in_words
+
+ARCHITECTURES = ("unet-small", "unet-medium", "unet-large")
+"""Names of the networks that can be trained."""
+
+_INDICES = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_MICROMETRE, _NANOMETRE = 1e4, 10.0
+_DEFOCUS = (2_000.0, 120_000.0)
+
+
+def _numbers(value: Any) -> Any:
+    """Split "[1,2]" or "1,2" into its members; one number stays one."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part)
+    return parts[0] if len(parts) == 1 and "[" not in value else parts
+
+
+def _many_numbers(value: Any) -> Any:
+    """Split like `_numbers`, and make one number a list of one."""
+    parts = _numbers(value)
+    return parts if parts is None or isinstance(parts, list | tuple) else (parts,)
+
+
+def _words(value: Any) -> Any:
+    """Write a list, as YAML or Python give it, as words with commas; "[0,1]" likewise."""
+    if isinstance(value, list | tuple):
+        value = ",".join(str(member) for member in value)
+    return re.sub(r"[\s\[\]()]", "", value) if isinstance(value, str) else value
+
+
+def _gpu_list(value: str | None, info: ValidationInfo) -> str | None:
+    if value is None or value.casefold() == "cpu":
+        return value and value.casefold()
+    ids = value.split(",")
+    if not all(part.isdecimal() for part in ids):
+        raise ValueError(
+            f"{info.field_name} = {value} is not allowed: give GPU numbers such as 0 or 0,1, "
+            "or cpu, or leave it out."
+        )
+    if len(set(map(int, ids))) < len(ids):
+        raise ValueError(f"{info.field_name} = {value} names one GPU twice.")
+    return value
+
+
+def _index_list(value: str | None, info: ValidationInfo) -> str | None:
+    if value is None or value.casefold() == "all":
+        return None
+    if not _INDICES.fullmatch(value):
+        raise ValueError(
+            f"{info.field_name} = {value} is not allowed: give rlnIndex numbers and ranges "
+            "such as 1,3,5-7, or all."
+        )
+    for first, last in re.findall(r"(\d+)-(\d+)", value):
+        if int(first) > int(last):
+            raise ValueError(f"{info.field_name} = {value} has a range that runs backwards.")
+    return value
+
+
+def _column(value: str) -> str:
+    return value.removeprefix("_")
+
+
+def _architecture(value: str, info: ValidationInfo) -> str:
+    for name in ARCHITECTURES:
+        if fold(name) == fold(value):
+            return name
+    if Path(value).suffix.lower() in (".yaml", ".yml"):
+        return value
+    raise ValueError(
+        f"{info.field_name} = {value} is not known: give {in_words(ARCHITECTURES)}, "
+        "or the path of a YAML file that defines a network."
+    )
+
+
+def _defocus(value: float | tuple[float, ...] | None, info: ValidationInfo) -> Any:
+    for number in value if isinstance(value, tuple) else (value,):
+        if number is not None and not _DEFOCUS[0] <= number <= _DEFOCUS[1]:
+            raise ValueError(f"{info.field_name} = {number:g} is not allowed: {_why(number)}")
+    return value
+
+
+def _why(defocus: float) -> str:
+    """What is wrong with a defocus outside the limits, and what may have been meant."""
+    low, high = _DEFOCUS
+    for factor, unit in ((1.0, ""), (_MICROMETRE, "micrometres"), (_NANOMETRE, "nanometres")):
+        if low <= abs(defocus) * factor <= high:
+            wrong = " and ".join(
+                part
+                for part in ("of the other sign" * (defocus < 0), f"in {unit}" * bool(unit))
+                if part
+            )
+            return (
+                f"it seems to be {wrong}; defocus is in angstrom, positive for underfocus: "
+                f"did you mean {abs(defocus) * factor:.0f} angstrom?"
+            )
+    return f"defocus is in angstrom, {low:.0f} to {high:.0f}; leave it out where it is unknown."
+
+
+FilePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path; `~` stands for the home folder. Whether it exists is seen where it is opened."""
+
+GpuIds = Annotated[
+    str | None,
+    BeforeValidator(_words),
+    AfterValidator(_gpu_list),
+    Shown("Basic", form="GPU numbers such as 0 or 0,1, or cpu"),
+]
+"""GPU numbers among those that the process may see, or "cpu"."""
+Indices = Annotated[
+    str | None,
+    BeforeValidator(_words),
+    AfterValidator(_index_list),
+    Shown("Basic", form="rlnIndex numbers such as 1,3,5-7, or all"),
+]
+"""Which tomograms, by rlnIndex; None is all of them."""
+Column = Annotated[str, Field(min_length=1), AfterValidator(_column)]
+Architecture = Annotated[
+    str,
+    AfterValidator(_architecture),
+    Shown("Basic", form=f"{', '.join(ARCHITECTURES)}, or a YAML file"),
+]
+Numbers = Annotated[float | tuple[float, ...], BeforeValidator(_numbers)]
+Epochs = Annotated[tuple[int, ...] | None, BeforeValidator(_many_numbers)]
+Shape = Annotated[
+    tuple[int, int, int],
+    BeforeValidator(_numbers),
+    Shown("Basic", "voxels", form="three whole numbers z,y,x"),
+]
+Defocus = Annotated[
+    float | tuple[float, ...] | None,
+    BeforeValidator(_numbers),
+    AfterValidator(_defocus),
+    Shown("Basic", "angstrom", form="one number, or one per tomogram such as [39057,14817]"),
+]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Processors = Annotated[int | None, Field(ge=1), Shown(auto=True)]
+
+
+class StarParameters(Parameters):
+    """A command that works on a table of tomograms."""
+
+    star_file: Annotated[FilePath, Shown("Basic", positional=True)]
+    """STAR table of the tomograms, as `prepare_star` or RELION 5 writes it."""
+
+
+class OpticsParameters(Parameters):
+    """A command that is told about the microscope."""
+
+    voltage: Annotated[float, Field(ge=60, le=3000), Shown("Basic", "kV")] = 300.0
+    """Acceleration voltage."""
+    cs: Annotated[float, Field(ge=0, le=20), Shown("Basic", "mm")] = 2.7
+    """Spherical aberration."""
+    ac: Annotated[Fraction, Shown("Basic")] = 0.1
+    """Amplitude contrast."""

@@ -1,0 +1,291 @@
+import logging
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import isonet2
+from isonet2.cli import main, parse, plain
+from isonet2.errors import InputError
+from isonet2.parameters import (
+    COMMANDS,
+    PredictParameters,
+    PrepareStarParameters,
+    RefineParameters,
+    SimulateParameters,
+    write_parameters,
+)
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Stand-ins for all commands; the list of what they were called with."""
+    calls = []
+    for name in COMMANDS:
+        module = ModuleType(f"isonet2.commands.{name}")
+        setattr(module, name, calls.append)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+def refine(*words):
+    return parse([plain(word) for word in words], RefineParameters)
+
+
+def problems(words, model=RefineParameters):
+    with pytest.raises(InputError) as caught:
+        parse([plain(word) for word in words], model)
+    return str(caught.value).splitlines()
+
+
+def test_a_line_of_the_manual(called):
+    line = "refine tomograms.star --with_mask True --gpuID 0 --mw_weight 200 --bfactor 200"
+    assert main([*line.split(), "--CTF_mode", "network"]) == 0
+    (parameters,) = called
+    assert parameters == RefineParameters(
+        star_file=Path("tomograms.star"),
+        with_mask=True,
+        gpuID="0",
+        mw_weight=200,
+        bfactor=200,
+        CTF_mode="network",
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "prepare_star --even E --odd O --create_average True --pixel_size 5.4 "
+        "--defocus [39057,14817,25241]",
+        "prepare_star -e E -d O -o x.star",
+        "prepare_star -e E -o O --create_average True",
+        "prepare_star tomograms",
+        "prepare_star -f tomograms",
+        "prepare_star --even E --odd O --pixel_size 5.35 \u2013create_average True",
+        "prepare_star tomograms --outputstar t.star --pixelsize 5 --numbersubtomos 9",
+        "refine tomograms.star -o 01_test --CTF_mode wiener",
+        "refine tomograms.star --input_column rlnDeconvTomoName --method isonet2 --noise_level 0.2",
+        "refine s.star --outputdir r --gpuID 0,1 --iterations 9 --noiselevel [0,0.1] "
+        "--noisestartiter [1,5] --method isonet2 --arch unet-small",
+        "predict tomograms.star isonet_maps/network.pt --tomo_idx 1 --input_column rlnTomoName",
+        "predict tomograms.star model.h5 --gpuID 0 --outputdir o --inputcolumn rlnTomoName",
+    ],
+)
+def test_lines_of_the_manuals_as_printed(called, line):
+    assert main(line.split()) == 0
+    assert len(called) == 1
+
+
+def test_the_odd_folder_of_the_tutorials_short_form():
+    parameters = parse(["-e", "EVN", "-o", "ODD"], PrepareStarParameters)
+    assert (parameters.odd, parameters.star_name) == (Path("ODD"), Path("tomograms.star"))
+    parameters = parse(["-e", "EVN", "-d", "ODD", "-o", "x.star"], PrepareStarParameters)
+    assert (parameters.odd, parameters.star_name) == (Path("ODD"), Path("x.star"))
+
+
+@pytest.mark.parametrize(
+    "word", ["--CTF_mode", "--ctf-mode", "--CTFMODE", "\u2013ctf_mode", "\u2014Ctf-Mode"]
+)
+def test_options_in_any_writing(word):
+    assert refine("t.star", word, "network").CTF_mode == "network"
+    assert refine("t.star", f"{word}=network").CTF_mode == "network"
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["--with_mask", "True"], True),
+        (["--with_mask", "yes"], True),
+        (["--with_mask", "1"], True),
+        (["--with_mask"], True),
+        (["--with_mask", "--epochs", "3"], True),
+        (["--with_mask=no"], False),
+        (["--with_mask", "FALSE"], False),
+        (["--with_mask", "0"], False),
+        ([], False),
+    ],
+)
+def test_switches(words, value):
+    assert refine("t.star", *words).with_mask is value
+    assert refine(*words, "t.star").with_mask is value
+
+
+def test_a_switch_does_not_swallow_the_table():
+    assert refine("--with_mask", "t.star").star_file == Path("t.star")
+    assert problems(["t.star", "--with_mask", "maybe"]) == [
+        "with_mask = maybe is not allowed: give True or False."
+    ]
+
+
+@pytest.mark.parametrize("value", ["-50", "\u221250", "-50.0", "-5e1", "\u201350"])
+def test_negative_numbers_are_values(value):
+    for words in (["--tilt_min", value], [f"--tilt_min={value}"]):
+        assert parse(["out", *map(plain, words)], SimulateParameters).tilt_min == -50
+
+
+def test_a_list_may_hold_blanks():
+    words = ["folder", "--defocus", "[39057,", "14817]", "--voltage", "200"]
+    assert parse(words, PrepareStarParameters).defocus == (39057.0, 14817.0)
+
+
+def test_the_positionals_by_name():
+    by_name = parse(["--model", "n.pt", "--star_file", "t.star"], PredictParameters)
+    assert by_name == parse(["t.star", "n.pt"], PredictParameters)
+    assert by_name == parse(["--star_file", "t.star", "n.pt"], PredictParameters)
+
+
+def test_all_problems_of_a_call_come_at_once():
+    words = ["t.star", "--CTF_mod", "network", "--cube_size", "100", "--gpuID", "x", "extra"]
+    found = problems([*words, "--epochs", "3", "--iterations", "4", "--output_dir"])
+    assert len(found) == 6
+    text = "\n".join(found)
+    assert "refine has no parameter --CTF_mod: did you mean --CTF_mode?" in text
+    assert "cube_size = 100 is not allowed" in text
+    assert "gpuID = x is not allowed" in text
+    assert "what extra is for" in text
+    assert "epochs is given twice, as 3 and as 4" in text
+    assert "output_dir has no value" in text
+
+
+def test_a_missing_table_is_named():
+    (sentence,) = problems([])
+    assert sentence.startswith("star_file is missing (STAR table")
+
+
+def test_a_parameter_of_another_command_is_recognised():
+    (sentence,) = problems(["t.star", "n.pt", "--method", "isonet2"], PredictParameters)
+    assert sentence == "predict has no parameter --method; refine has it."
+
+
+def test_a_config_file_lies_under_the_flags(tmp_path, called):
+    path = tmp_path / "p.yaml"
+    path.write_text("star_file: t.star\nepochs: 7\nCTF_mode: network\ngpuID: 0\n")
+    assert main(["refine", "--config", str(path), "--epochs", "9"]) == 0
+    (parameters,) = called
+    assert (parameters.epochs, parameters.CTF_mode, parameters.gpuID) == (9, "network", "0")
+
+
+def test_a_config_file_and_the_flags_are_wrong_together(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("command: predict\nepoch: 7\n")
+    found = problems(["t.star", "--config", str(path), "--foo", "1"])
+    assert [line.split(":")[0] for line in found] == [
+        "refine has no parameter --foo",
+        f"{path} is for predict, not for refine.",
+        str(path),
+    ]
+    missing = problems(["t.star", "--foo", "1", "--config", str(tmp_path / "none.yaml")])
+    assert len(missing) == 2
+    assert "cannot be read" in missing[1]
+
+
+def test_the_record_runs_again_from_the_command_line(tmp_path, called):
+    parameters = refine("t.star", "--noise_level", "0.1,0.2", "--noisestartiter", "1,5")
+    path = write_parameters(parameters, tmp_path)
+    assert main(["refine", "--config", str(path)]) == 0
+    assert called == [parameters]
+
+
+def test_exit_statuses(monkeypatch, capsys):
+    def run(behaviour):
+        module = ModuleType("isonet2.commands.refine")
+        module.refine = behaviour
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return main(["refine", "t.star"])
+
+    def stop(parameters):
+        raise KeyboardInterrupt
+
+    def refuse(parameters):
+        raise InputError("t.star is not there: give a table.")
+
+    def crash(parameters):
+        raise RuntimeError("a defect")
+
+    assert run(lambda parameters: None) == 0
+    assert run(lambda parameters: Path("x")) == 0
+    assert run(lambda parameters: True) == 0
+    assert run(lambda parameters: 3) == 3
+    assert run(stop) == 130
+    assert run(refuse) == 2
+    assert capsys.readouterr().err == (
+        "isonet.py: stopped by Ctrl-C.\nisonet.py: t.star is not there: give a table.\n"
+    )
+    with pytest.raises(RuntimeError, match="a defect"):
+        run(crash)
+
+
+def test_a_bad_call_ends_with_status_2_and_one_line_each(capsys, called):
+    assert main(["refine", "t.star", "--cube_size", "7", "--foo"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 2
+    assert called == []
+    assert main(["refin", "t.star"]) == 2
+    assert capsys.readouterr().err == (
+        "isonet.py: There is no command refin: did you mean refine?\n"
+    )
+    assert main([]) == 2
+    assert main(["Prepare-Star", "folder"]) == 0
+
+
+def test_help_and_version(capsys, called):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in COMMANDS)
+    for words in (["refine", "--help"], ["refine", "t.star", "-h"], ["help", "refine"]):
+        assert main(words) == 0
+        assert "--CTF_mode None|phase_only|network|wiener" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"isonet2 {isonet2.__version__}\n"
+    assert called == []
+
+
+def test_the_version_is_that_of_the_installed_package():
+    try:
+        assert isonet2.__version__ == version("isonet2")
+    except PackageNotFoundError:
+        assert "not installed" in isonet2.__version__
+
+
+def test_what_the_package_logs_goes_to_the_standard_error_in_plain_lines(capsys, called):
+    assert main(["refine", "t.star"]) == 0
+    logging.getLogger("isonet2.anything").info("assumed -60 to 60 degrees")
+    logging.getLogger("isonet2.anything").warning("no defocus")
+    assert capsys.readouterr().err == "assumed -60 to 60 degrees\nWARNING: no defocus\n"
+
+
+def test_help_imports_neither_torch_nor_numpy():
+    code = (
+        "import sys; from isonet2.cli import main; status = main(['refine', '--help']); "
+        "bad = {'torch', 'numpy', 'pandas', 'rich', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(str(bad) if bad else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Example:" in done.stdout
+
+
+def test_the_package_itself_is_quick_to_import():
+    code = "import sys, isonet2; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_commands_and_models_are_found_in_the_package(called):
+    assert isonet2.RefineParameters is RefineParameters
+    assert isonet2.InputError is InputError
+    isonet2.refine(refine("t.star"))
+    assert len(called) == 1
+    assert {"refine", "RefineParameters", "read_parameters"} <= set(dir(isonet2))
+    with pytest.raises(AttributeError, match="no attribute 'refin'"):
+        isonet2.refin  # noqa: B018
+
+
+def test_a_closed_pipe_is_no_error():
+    line = f"{sys.executable} -m isonet2 refine --help | head -n 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("isonet.py refine STAR_FILE")
+    assert done.stderr == ""
