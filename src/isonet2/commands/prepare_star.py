@@ -332,6 +332,6 @@ def _keep_old(path: Path) -> None:
 def _show(path: Path, table: pd.DataFrame) -> None:
     """Print the table without columns that say nothing yet."""
     texts = table.map(cell)
-    columns = [column for column in texts if (texts[column] != "None").any()]
+    columns = [str(column) for column in texts if (texts[column] != "None").any()]
     title = f"{path}: {len(texts)} tomogram{'s' * (len(texts) > 1)}"
     show_table(title, columns, texts[columns].to_numpy().tolist())
