@@ -1,0 +1,1 @@
+"""What `isonet.py COMMAND` runs: a module and a function of the same name each."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from isonet2.data.files import atomic_path
 from isonet2.data.volumes import write_volume
 from isonet2.errors import InputError
-from isonet2.parameters import SimulateParameters
+from isonet2.parameters import SimulateParameters, write_parameters
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.projection import (
     back_project,
@@ -45,7 +45,8 @@ def simulate(parameters: SimulateParameters) -> Path:
     -------
     Path
         The folder: `EVN/`, `ODD/`, `full/` and `truth/` with one MRC file for each tomogram
-        (protein dark), `tilts.tlt` in degrees, and `meta.json` with every tomogram's defocus.
+        (protein dark), `tilts.tlt` in degrees, `meta.json` with every tomogram's defocus, and
+        `params.yaml`.
 
     Raises
     ------
@@ -70,6 +71,8 @@ def simulate(parameters: SimulateParameters) -> Path:
     _write_text(out / "tilts.tlt", "".join(f"{tilt:.2f}\n" for tilt in tilts))
     settings = parameters.model_dump(mode="json", exclude={"output_dir", "defocus"})
     _write_text(out / "meta.json", json.dumps({**settings, "tomograms": records}, indent=2) + "\n")
+    write_parameters(parameters, out)
+    log.info("the tomograms, their truth and tilts.tlt lie in %s", out)
     return out
 
 

@@ -1,0 +1,42 @@
+# Set-up, demonstration and checks of a fresh checkout; `make` alone lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test format clean
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: $(INSTALLED)  ## make the environment .venv with the commands isonet and isonet.py
+
+demo: $(INSTALLED)  ## restore two simulated tomograms and compare them with the truth, in demo/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo
+
+test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, pytest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(INSTALLED)  ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment, the caches and the demonstration
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed and $(PYTHON) is not: install one and name it, as in: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "$(PYTHON) cannot make environments: install its venv package, as in: apt install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV), once; torch is large, so this takes some minutes."
+	@$(PIP) install --quiet -c constraints.txt --upgrade pip
+	@$(PIP) install --quiet -c constraints.txt --editable . --group dev
+	@touch $@
