@@ -1,0 +1,1 @@
+"""How a network learns: samples, objectives, losses, the loop, checkpoints."""

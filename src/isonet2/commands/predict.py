@@ -1,0 +1,233 @@
+"""Restore tomograms with a trained network."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.volumes import VolumeWriter, open_volume
+from isonet2.errors import InputError
+from isonet2.parameters import PredictParameters, package_version, write_parameters
+from isonet2.physics.tiling import Region
+from isonet2.reports.progress import progress_bar
+from isonet2.training.checkpoint import Checkpoint
+from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
+from isonet2.training.prediction import Replicas, restore
+from isonet2.training.sampling import Half
+from isonet2.training.sources import geometry_of, halves_of, input_paths
+
+log = logging.getLogger(__name__)
+
+COLUMNS = {"n2n": "rlnDenoisedTomoName"}
+PART_COLUMNS = ("rlnCorrectedTomoHalf1", "rlnCorrectedTomoHalf2")
+
+
+@dataclass(frozen=True, slots=True)
+class Restorer:
+    """Networks on their devices, and how tomograms go through them.
+
+    Parameters
+    ----------
+    model
+        The first network's checkpoint, with what the user changed about its use.
+    replicas
+        The networks.
+    parameters
+        Of `predict`.
+    key
+        Tells models and parameters apart, for results that are there already.
+    """
+
+    model: Checkpoint
+    replicas: Replicas
+    parameters: PredictParameters
+    key: str
+
+    @property
+    def column(self) -> str:
+        """STAR column for the results."""
+        return COLUMNS.get(self.model.method, "rlnCorrectedTomoName")
+
+    def output(self, tomogram: Tomogram, part: str = "") -> Path:
+        """File for a tomogram's result."""
+        name = f"{self.parameters.output_prefix}{tomogram.name}{part}.mrc"
+        return self.parameters.output_dir / name
+
+
+def predict(parameters: PredictParameters) -> int:
+    """Restore the chosen tomograms of a table; one that fails does not stop the others.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when all are restored, else 2.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    tomograms = table.select(parameters.tomo_idx)
+    restorer = make_restorer(parameters)
+    write_parameters(parameters, parameters.output_dir)
+    failed = []
+    for number, tomogram in enumerate(tomograms, start=1):
+        label = f"{tomogram.name} ({number} of {len(tomograms)})"
+        try:
+            restore_one(restorer, tomogram, table.path, label)
+        except InputError as error:
+            log.error("%s: %s", tomogram.name, error)
+            failed.append(tomogram.name)
+        except Exception:
+            log.exception("%s: could not be restored", tomogram.name)
+            failed.append(tomogram.name)
+    done = len(tomograms) - len(failed)
+    log.info("%d restored in %s", done, parameters.output_dir)
+    if failed:
+        log.error("%d failed: %s", len(failed), ", ".join(failed))
+    return 2 if failed else 0
+
+
+def make_restorer(parameters: PredictParameters) -> Restorer:
+    """Load the networks and put them on their devices.
+
+    Raises
+    ------
+    InputError
+        For a model that cannot be read, or two that do not belong together.
+    """
+    devices = choose_devices(parameters.gpuID)
+    use_threads(None)
+    paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])
+    models = [Checkpoint.load(path) for path in paths]
+    first, last = models[0], models[-1]
+    for name in ("method", "cube_size", "treatment"):
+        if getattr(first, name) != getattr(last, name):
+            raise InputError(
+                f"model2 {parameters.model2}: was trained with {name} {getattr(last, name)}, but "
+                f"model with {getattr(first, name)}; give the two networks of one run"
+            )
+    treatment = first.treatment
+    if parameters.isCTFflipped is not None:
+        treatment = replace(treatment, phaseflipped=parameters.isCTFflipped)
+    if parameters.do_phaseflip_input is not None:
+        treatment = replace(treatment, do_phaseflip_input=parameters.do_phaseflip_input)
+    apply_mw_x1 = first.apply_mw_x1
+    if parameters.apply_mw_x1 is not None:
+        apply_mw_x1 = parameters.apply_mw_x1
+    model = replace(first, treatment=treatment, apply_mw_x1=apply_mw_x1)
+    precision = autocast_type(devices[0], parameters.mixed_precision)
+    replicas = Replicas([m.network() for m in models], devices, precision)
+    log.info(
+        "%s: %s, %d epochs, CTF_mode %s, on %s",
+        parameters.model,
+        model.method,
+        model.epoch,
+        treatment.mode,
+        describe(devices),
+    )
+    return Restorer(model, replicas, parameters, _key(paths, parameters, model))
+
+
+def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    told = {
+        "treatment": asdict(model.treatment),
+        "apply_mw_x1": model.apply_mw_x1,
+        "padding_factor": parameters.padding_factor,
+        "dtype": parameters.dtype,
+        "mixed_precision": parameters.mixed_precision,
+    }
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _label(restorer: Restorer, tomogram: Tomogram, sources: Sequence[Path]) -> str:
+    """Header label that says what was done, and tells whether it must be done again."""
+    digest = hashlib.sha256(restorer.key.encode())
+    for path in sources:
+        status = path.stat()
+        digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
+    seen = (tomogram.defocus, tomogram.tilts, tomogram.tilt_min, tomogram.tilt_max)
+    digest.update(repr((seen, tomogram.pixel_size, tomogram.voltage)).encode())
+    key = digest.hexdigest()[:16]
+    return f"IsoNet2 {package_version()} restored by {restorer.model.method}: do not average {key}"
+
+
+def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str) -> None:
+    """Restore one tomogram, unless it is there already, and note it in the table."""
+    parameters, model = restorer.parameters, restorer.model
+    sources = input_paths(tomogram, model.method, parameters.input_column)
+    halves = halves_of(sources)
+    geometry = geometry_of(tomogram, halves[0].volume, mode=model.treatment.mode)
+    output = restorer.output(tomogram)
+    note = _label(restorer, tomogram, sources)
+    parts = _parts(restorer, tomogram)
+    columns: dict[str, object] = {restorer.column: output}
+    columns |= dict(zip(PART_COLUMNS, parts, strict=False))
+    if not parameters.overwrite and all(_is_done(path, note) for path in [output, *parts]):
+        log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
+        update(table, tomogram.index, columns)
+        return
+    with ExitStack() as stack, progress_bar(label, 1) as bar:
+        writers = [
+            stack.enter_context(
+                VolumeWriter(
+                    path,
+                    like=halves[0].volume,
+                    voxel_size=_voxel_size(halves[0], tomogram),
+                    dtype=parameters.dtype,
+                    label=note,
+                )
+            )
+            for path in [output, *parts]
+        ]
+        mean = np.float32(np.mean([half.statistics.mean for half in halves]))
+        std = np.float32(np.mean([half.statistics.std for half in halves]))
+
+        def write(region: Region, block: NDArray[np.float32]) -> None:
+            maps = [block.mean(0), *block] if parts else [block[0]]
+            for writer, restored in zip(writers, maps, strict=True):
+                writer.write(region, mean - restored * std)
+
+        restore(
+            restorer.replicas,
+            halves,
+            geometry,
+            model.treatment,
+            write,
+            tile=model.cube_size,
+            padding_factor=parameters.padding_factor,
+            batch=parameters.batch_size or 2 * restorer.replicas.count,
+            apply_mw_x1=model.apply_mw_x1,
+            progress=bar.update,
+        )
+    update(table, tomogram.index, columns)
+
+
+def _parts(restorer: Restorer, tomogram: Tomogram) -> list[Path]:
+    """Files for the independent maps of two networks."""
+    if restorer.parameters.model2 is None:
+        return []
+    return [restorer.output(tomogram, part) for part in ("_half1", "_half2")]
+
+
+def _is_done(path: Path, note: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return note in open_volume(path).header.labels
+    except InputError:
+        return False
+
+
+def _voxel_size(half: Half, tomogram: Tomogram) -> tuple[float, float, float] | None:
+    """The header's voxel size; the table's where the header has none."""
+    if half.volume.voxel_size is not None or tomogram.pixel_size is None:
+        return half.volume.voxel_size
+    return (tomogram.pixel_size,) * 3

@@ -1,0 +1,64 @@
+"""Train a network that fills the missing wedge and takes noise away."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from isonet2.commands.train import train
+from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.errors import InputError
+from isonet2.parameters import RefineParameters
+from isonet2.training.objectives import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def refine(parameters: RefineParameters) -> Path:
+    """Train on the tomograms of a table.
+
+    Returns
+    -------
+    Path
+        The checkpoint that `predict` takes.
+    """
+    tomograms = TomogramTable.read(parameters.star_file).tomograms
+    method = choose_method(parameters, tomograms)
+    recipe = Recipe(
+        loss_func=parameters.loss_func,
+        mw_weight=parameters.mw_weight,
+        apply_mw_x1=parameters.apply_mw_x1,
+        fill_probability=parameters.fill_probability,
+        noise_mode=parameters.noise_mode,
+    )
+    return train(parameters, method, tomograms, recipe)
+
+
+def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -> str:
+    """The method asked for, or the one that the parameters and the table's columns point to.
+
+    Where halves and full tomograms are both listed, as after `prepare_star --create_average`,
+    the halves are taken, unless a parameter was given that only full tomograms have a use for.
+
+    Raises
+    ------
+    InputError
+        When the table lists neither for every row.
+    """
+    if parameters.method != "auto":
+        return parameters.method
+    halves = all(t.half1 is not None and t.half2 is not None for t in tomograms)
+    full = all(t.full is not None or t.deconvolved is not None for t in tomograms)
+    about_full = parameters.input_column or parameters.with_deconv or parameters.noise_level
+    if not halves and not full and not parameters.input_column:
+        raise InputError(
+            f"method auto: {parameters.star_file} lists neither the halves nor the full tomogram "
+            f"of every row; fill in rlnTomoReconstructedTomogramHalf1 and ...Half2, or rlnTomoName"
+        )
+    method = "isonet2" if about_full or not halves else "isonet2-n2n"
+    if halves and full:
+        log.warning(
+            "method auto: the table lists halves and full tomograms; taking %s (say --method "
+            "isonet2-n2n to train on the halves, --method isonet2 to train on the full ones)",
+            method,
+        )
+    return method

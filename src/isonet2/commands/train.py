@@ -1,0 +1,307 @@
+"""What `denoise` and `refine` share: from the table's rows to a trained network on disk."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from isonet2.data.files import atomic_path
+from isonet2.data.star import Tomogram
+from isonet2.errors import InputError
+from isonet2.networks import build_network, edge_multiple
+from isonet2.parameters import (
+    DenoiseParameters,
+    RefineParameters,
+    package_version,
+    write_parameters,
+)
+from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.reports.pictures import loss_picture
+from isonet2.reports.progress import progress_bar
+from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.training.devices import choose_devices, describe, make_fabric, use_threads
+from isonet2.training.interrupt import stop_request
+from isonet2.training.loop import Plan, StepReport, Stopped, Training, fit, start
+from isonet2.training.objectives import Recipe
+from isonet2.training.sampling import Assembler, Source, Subtomograms
+from isonet2.training.sources import training_source
+
+log = logging.getLogger(__name__)
+
+TrainParameters = DenoiseParameters | RefineParameters
+
+
+def treatment_of(parameters: TrainParameters) -> CtfTreatment:
+    """How these parameters treat the CTF."""
+    return CtfTreatment(
+        mode=parameters.CTF_mode,
+        clip_first_peak_mode=parameters.clip_first_peak_mode,
+        phaseflipped=parameters.isCTFflipped,
+        do_phaseflip_input=parameters.do_phaseflip_input,
+        wiener=WienerSettings(
+            parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
+        ),
+    )
+
+
+def network_name(parameters: TrainParameters, method: str, part: str = "full") -> str:
+    """Name of a checkpoint without its ending, as the manuals have it."""
+    arch = Path(parameters.arch).stem
+    return f"network_{method}_{arch}_{parameters.cube_size}_{part}"
+
+
+def train(
+    parameters: TrainParameters, method: str, tomograms: Sequence[Tomogram], recipe: Recipe
+) -> Path:
+    """Train a network on these tomograms.
+
+    Parameters
+    ----------
+    parameters
+        Of `denoise` or `refine`.
+    method
+        `n2n`, `isonet2-n2n` or `isonet2`.
+    tomograms
+        Rows of the table.
+    recipe
+        Settings of the objective.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+    """
+    devices = choose_devices(parameters.gpuID)
+    threads = use_threads(parameters.ncpus)
+    sources = [_source(tomogram, parameters, method) for tomogram in tomograms]
+    run = TrainingRun(parameters, method, sources, recipe, devices, threads)
+    return run.go()
+
+
+def _source(tomogram: Tomogram, parameters: TrainParameters, method: str) -> Source:
+    return training_source(
+        tomogram,
+        method,
+        mode=parameters.CTF_mode,
+        bfactor=parameters.bfactor,
+        with_mask=parameters.with_mask,
+        mask_weighted_loss=parameters.mask_weighted_loss,
+        input_column=getattr(parameters, "input_column", None),
+    )
+
+
+class TrainingRun:
+    """One run of the loop with all that it writes.
+
+    Parameters
+    ----------
+    parameters, method, sources, recipe
+        What is learned from what.
+    devices, threads
+        Where.
+    part
+        `full`, or the part of the tomograms that this network sees.
+    """
+
+    def __init__(
+        self,
+        parameters: TrainParameters,
+        method: str,
+        sources: Sequence[Source],
+        recipe: Recipe,
+        devices: list[torch.device],
+        threads: int,
+        part: str = "full",
+    ) -> None:
+        self.parameters, self.method, self.recipe = parameters, method, recipe
+        self.folder = parameters.output_dir
+        self.name = network_name(parameters, method, part)
+        self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
+        self.treatment = treatment_of(parameters)
+        self.devices = devices
+        self.fabric = make_fabric(devices, parameters.mixed_precision)
+        rotates = method != "n2n"
+        self.subtomograms = Subtomograms(
+            sources,
+            parameters.cube_size,
+            seed=parameters.seed,
+            random_rot_weight=getattr(parameters, "random_rot_weight", 0.0),
+            swap=parameters.pairing == "swap",
+            turn=rotates,
+        )
+        self.assemble = Assembler(
+            sources,
+            self.treatment,
+            self.fabric.device,
+            both_directions=parameters.pairing == "both",
+        )
+        self.options = {"normalization": parameters.normalization}
+        self.plan = self._plan(threads)
+
+    def _plan(self, threads: int) -> Plan:
+        p, ranks = self.parameters, max(1, len(self.devices))
+        batch = p.batch_size or (4 if ranks == 1 else 2 * ranks)
+        if batch % ranks:
+            raise InputError(
+                f"batch_size {batch}: cannot be shared evenly by {ranks} GPUs; give a multiple "
+                f"of {ranks}"
+            )
+        return Plan(
+            method=self.method,
+            epochs=p.epochs,
+            batch_size=batch,
+            acc_batches=p.acc_batches,
+            learning_rate=p.learning_rate,
+            learning_rate_min=p.learning_rate_min,
+            warm_up=p.warm_up,
+            ema=p.ema,
+            noise_levels=noise_levels(p),
+            workers=min(threads, 8),
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a resumed run must share with the run that it goes on from."""
+        told = self.parameters.model_dump(mode="json")
+        free = {"resume", "gpuID", "ncpus", "output_dir", "with_predict", "tensorboard"}
+        return {name: value for name, value in told.items() if name not in free}
+
+    def go(self) -> Path:
+        """Train, and say where the network is."""
+        self.fabric.launch()
+        torch.manual_seed(self.parameters.seed)
+        training = start(self._network(), self.plan)
+        if self.parameters.resume:
+            self._take_over(training)
+        if self.fabric.is_global_zero:
+            write_parameters(self.parameters, self.folder)
+        log.info(
+            "%s: %d cubes of %d voxels an epoch in batches of %d, %d epochs, on %s",
+            self.name,
+            len(self.subtomograms),
+            self.parameters.cube_size,
+            self.plan.batch_size,
+            self.plan.epochs,
+            describe(self.devices),
+        )
+        path = self.folder / f"{self.name}.pt"
+        with (
+            progress_bar("epoch 1", 1, show=self.fabric.is_global_zero) as bar,
+            stop_request() as request,
+        ):
+
+            def on_step(report: StepReport) -> None:
+                bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
+                done = (report.epoch - 1) * report.steps + report.step
+                bar.update(done, report.steps * self.plan.epochs, f"loss {report.loss:.4f}")
+
+            try:
+                fit(
+                    self.fabric,
+                    training,
+                    self.subtomograms,
+                    self.assemble,
+                    self.recipe,
+                    self.plan,
+                    on_step=on_step,
+                    on_epoch=self._keep,
+                    on_stop=lambda state: state.save(self.state, self.record),
+                    stop=request if self.fabric.world_size == 1 else lambda: False,
+                )
+            except Stopped:
+                log.warning(
+                    "stopped in epoch %d; everything is kept: the same command with --resume "
+                    "True goes on from here",
+                    training.epoch + 1,
+                )
+                raise KeyboardInterrupt from None
+        log.info("the network is %s", path)
+        return path
+
+    def _network(self) -> torch.nn.Module:
+        if self.parameters.pretrained_model is None:
+            network = build_network(self.parameters.arch, **self.options)
+        else:
+            given = Checkpoint.load(self.parameters.pretrained_model)
+            if given.arch != self.parameters.arch:
+                raise InputError(
+                    f"pretrained_model {self.parameters.pretrained_model}: is a {given.arch}, but "
+                    f"arch is {self.parameters.arch}; use --arch {given.arch}"
+                )
+            self.options = given.network_options
+            network = given.network()
+        multiple = edge_multiple(network)
+        if self.parameters.cube_size % multiple:
+            raise InputError(
+                f"cube_size {self.parameters.cube_size}: {self.parameters.arch} takes multiples "
+                f"of {multiple}"
+            )
+        return network
+
+    def _take_over(self, training: Training) -> None:
+        if not self.state.is_file():
+            log.warning("resume: there is no %s yet; starting from the beginning", self.state)
+            return
+        earlier = training.load(self.state)
+        changed = [name for name, value in self.record.items() if earlier.get(name) != value]
+        if changed:
+            raise InputError(
+                f"resume: {', '.join(changed)} differ from the run in {self.folder} (it had "
+                f"{', '.join(f'{name} {earlier.get(name)}' for name in changed)}); give the same "
+                f"parameters, or start from its network with --pretrained_model"
+            )
+        log.info("going on after %d epochs and %d steps", training.epoch, training.step)
+
+    def _keep(self, training: Training) -> None:
+        """After an epoch: state, checkpoint, history and curve, on the first rank."""
+        if not self.fabric.is_global_zero:
+            return
+        checkpoint = self.checkpoint(training)
+        checkpoint.save(self.folder / f"{self.name}.pt")
+        if training.epoch % self.parameters.save_interval == 0:
+            stem, part = self.name.rsplit("_", 1)
+            checkpoint.save(self.folder / f"{stem}_epoch{training.epoch}_{part}.pt")
+        training.save(self.state, self.record)
+        write_history(self.folder / "history.csv", training.history)
+        loss_picture(self.folder / f"loss_{self.name.rsplit('_', 1)[1]}.png", training.history)
+
+    def checkpoint(self, training: Training) -> Checkpoint:
+        """The network as it predicts now, with everything needed to use it."""
+        return Checkpoint(
+            method=self.method,
+            arch=self.parameters.arch,
+            cube_size=self.parameters.cube_size,
+            treatment=self.treatment,
+            weights=training.average.state_dict(),
+            network_options=self.options,
+            apply_mw_x1=self.recipe.apply_mw_x1,
+            epoch=training.epoch,
+            version=package_version(),
+            parameters=self.parameters.model_dump(mode="json"),
+            metrics=training.history[-1] if training.history else {},
+        )
+
+
+def noise_levels(parameters: TrainParameters) -> tuple[float, ...]:
+    """Noise level of each epoch, from one level or from several and their starting epochs."""
+    level = getattr(parameters, "noise_level", 0.0)
+    levels = level if isinstance(level, tuple) else (level,)
+    starts = getattr(parameters, "noisestartiter", None) or (1,)
+    found = []
+    for epoch in range(1, parameters.epochs + 1):
+        reached = [value for value, first in zip(levels, starts, strict=True) if epoch >= first]
+        found.append(reached[-1] if reached else 0.0)
+    return tuple(found)
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write the rows of the history as CSV; a column that starts late is empty before."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows(history)

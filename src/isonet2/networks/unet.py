@@ -1,0 +1,70 @@
+"""The 3-D U-Net: contracting and expanding paths joined by skip connections."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from isonet2.networks.blocks import ConvBlock, ConvStack, Normalization
+
+LARGEST_WIDTH = 320
+
+
+class UNet(nn.Module):
+    """U-Net whose output is added to its input.
+
+    Parameters
+    ----------
+    filters
+        Channels at the top level; they double at each level, up to 320.
+    levels
+        Times that the volume is halved.
+    convolutions
+        Convolutions per block (one less at the bottom).
+    kernel
+        Edge of their kernels, voxels.
+    normalization
+        `batch`, `instance`, `group` or `none`.
+    residual
+        Put a residual connection around each block.
+    """
+
+    def __init__(
+        self,
+        filters: int = 32,
+        levels: int = 4,
+        convolutions: int = 3,
+        kernel: int = 3,
+        normalization: Normalization = "batch",
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.multiple = 2**levels
+        width = [min(LARGEST_WIDTH, filters * 2**level) for level in range(levels + 1)]
+
+        def stack(inputs: int, outputs: int, count: int) -> ConvStack:
+            return ConvStack(inputs, outputs, count, kernel, normalization, residual)
+
+        pairs = list(itertools.pairwise(width))
+        self.first = nn.Conv3d(1, width[0], kernel, padding=kernel // 2)
+        self.encoder = nn.ModuleList(stack(a, a, convolutions) for a, _ in pairs)
+        self.down = nn.ModuleList(ConvBlock(a, b, 2, 2, normalization) for a, b in pairs)
+        self.bottom = stack(width[-1], width[-1], convolutions - 1)
+        self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in pairs)
+        self.decoder = nn.ModuleList(stack(2 * a, a, convolutions) for a, _ in pairs)
+        self.activation = nn.LeakyReLU(inplace=True)
+        self.final = nn.Conv3d(width[0], 1, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 1, z, y, x) to the same shape; edges must be multiples of `self.multiple`."""
+        skips = []
+        h = self.first(x)
+        for encode, down in zip(self.encoder, self.down, strict=True):
+            h = encode(h)
+            skips.append(h)
+            h = down(h)
+        h = self.bottom(h)
+        for level in reversed(range(len(skips))):
+            h = self.activation(torch.cat([skips[level], self.up[level](h)], 1))
+            h = self.decoder[level](h)
+        return x + self.final(h)

@@ -1,0 +1,129 @@
+"""The one Fourier layout: `rfftn` of the last three axes, not shifted, cycles per voxel."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+AXES = (-3, -2, -1)
+
+Shape = Sequence[int]
+
+
+def frequencies(
+    shape: Shape, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Frequency along each axis of a half spectrum, ready to broadcast.
+
+    Parameters
+    ----------
+    shape
+        Shape (z, y, x) of the volume in real space.
+    device, dtype
+        Of the returned tensors.
+
+    Returns
+    -------
+    tuple of Tensor
+        `kz` (z, 1, 1), `ky` (y, 1), `kx` (x//2+1,) in cycles per voxel.
+    """
+    z, y, x = shape
+    return (
+        torch.fft.fftfreq(z, device=device, dtype=dtype)[:, None, None],
+        torch.fft.fftfreq(y, device=device, dtype=dtype)[:, None],
+        torch.fft.rfftfreq(x, device=device, dtype=dtype),
+    )
+
+
+def radius(
+    shape: Shape, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Length of the frequency vector, cycles per voxel, (z, y, x//2+1)."""
+    kz, ky, kx = frequencies(shape, device=device, dtype=dtype)
+    return torch.sqrt(kz * kz + ky * ky + kx * kx)
+
+
+def spectrum(volume: Tensor) -> Tensor:
+    """Half spectrum (..., z, y, x//2+1) of real volumes (..., z, y, x), in float32 or better."""
+    return torch.fft.rfftn(volume if volume.dtype == torch.float64 else volume.float(), dim=AXES)
+
+
+def volume(half_spectrum: Tensor, shape: Shape) -> Tensor:
+    """Real volumes (..., z, y, x) of half spectra; the inverse of `spectrum`."""
+    return torch.fft.irfftn(half_spectrum, s=tuple(shape[-3:]), dim=AXES)
+
+
+def apply_filter(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Multiply the spectrum of real volumes by a weight; no weight leaves them as they are.
+
+    Parameters
+    ----------
+    x
+        Volumes (..., z, y, x).
+    weight
+        Real weights that broadcast to (..., z, y, x//2+1), or None.
+
+    Returns
+    -------
+    Tensor
+        Filtered volumes, same shape.
+    """
+    return x if weight is None else volume(spectrum(x) * weight, x.shape)
+
+
+def multiplicity(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+    """How often each kx column of a half spectrum stands in the whole one: 1 or 2, (x//2+1,)."""
+    x = shape[-1]
+    count = torch.full((x // 2 + 1,), 2.0, device=device)
+    count[0] = 1.0
+    if x % 2 == 0:
+        count[-1] = 1.0
+    return count
+
+
+def shells(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+    """Index of the shell that each frequency of a half spectrum belongs to.
+
+    A shell is one frequency step `1/min(shape)` wide; the last shell before the corners of
+    the cube is `min(shape)//2`.
+
+    Returns
+    -------
+    Tensor
+        Integers (z, y, x//2+1).
+    """
+    return torch.round(radius(shape, device=device) * min(shape[-3:])).long()
+
+
+def shell_sums(values: Tensor, shell: Tensor, count: int) -> Tensor:
+    """Sum values (b, z, y, x//2+1) over each of the first `count` shells: (b, count)."""
+    flat = values.flatten(-3)
+    index = shell.flatten().clamp_max(count)
+    sums = torch.zeros(*flat.shape[:-1], count + 1, dtype=flat.dtype, device=flat.device)
+    return sums.index_add_(-1, index, flat)[..., :count]
+
+
+def crop_spectrum(half_spectrum: Tensor, old: Shape, new: Shape) -> Tensor:
+    """Keep the low frequencies of a half spectrum: that of the volume sampled on fewer voxels.
+
+    Parameters
+    ----------
+    half_spectrum
+        (..., z, y, x//2+1) of volumes of shape `old`.
+    old, new
+        Real-space shapes; `new` is nowhere larger than `old`.
+
+    Returns
+    -------
+    Tensor
+        (..., z', y', x'//2+1), scaled so that mean grey values are kept.
+    """
+    scale = 1.0
+    for axis, (n, m) in enumerate(zip(old[:2], new[:2], strict=True)):
+        dim = axis - 3
+        low = half_spectrum.narrow(dim, 0, (m + 1) // 2)
+        high = half_spectrum.narrow(dim, n - m // 2, m // 2)
+        half_spectrum = torch.cat([low, high], dim)
+        scale *= m / n
+    scale *= new[2] / old[2]
+    return half_spectrum[..., : new[2] // 2 + 1] * scale

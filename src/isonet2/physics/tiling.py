@@ -1,0 +1,221 @@
+"""Apply a function to a volume of any size, cube by cube, in bounded memory."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, product
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Region = tuple[slice, slice, slice]
+Block = NDArray[np.float32]
+Read = Callable[[Region], Block]
+Write = Callable[[Region, Block], None]
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class AxisTiling:
+    """Evenly spaced tiles along one axis, and the window that blends them.
+
+    Parameters
+    ----------
+    length
+        Voxels of the volume along this axis.
+    tile
+        Edge of a tile.
+    stride
+        Distance between tiles; neighbours share `tile - stride` voxels.
+    count
+        Number of tiles.
+    """
+
+    length: int
+    tile: int
+    stride: int
+    count: int
+
+    @classmethod
+    def plan(cls, length: int, tile: int, core: int) -> "AxisTiling":
+        """Fewest tiles of which each answers for at most `core` voxels."""
+        count = max(1, ceil(length / core))
+        return cls(length, tile, ceil(length / count), count)
+
+    def start(self, index: int) -> int:
+        """First voxel of a tile; negative where the tile reaches beyond the volume."""
+        covered = (self.count - 1) * self.stride + self.tile
+        return index * self.stride - (covered - self.length) // 2
+
+    def window(self, index: int) -> NDArray[np.float32]:
+        """Weight of a tile's voxels, (tile,): all tiles' windows add up to one everywhere.
+
+        The outer quarter of an overlap is dropped on either side, since a network knows
+        least at the edge of its cube; the middle half is a straight cross-fade.
+        """
+        total = np.zeros(self.tile)
+        for other in range(self.count):
+            shift = (other - index) * self.stride
+            if abs(shift) < self.tile:
+                low, high = max(0, shift), min(self.tile, self.tile + shift)
+                total[low:high] += self._fade(other)[low - shift : high - shift]
+        return (self._fade(index) / np.maximum(total, 1e-12)).astype(np.float32)
+
+    def _fade(self, index: int) -> NDArray[np.float64]:
+        """Weight of a tile before the weights of all tiles are made to add up to one."""
+        overlap = self.tile - self.stride
+        position = np.arange(self.tile) + 0.5
+        fade = max(overlap / 2, 1.0)
+        weight = np.ones(self.tile)
+        if index > 0:
+            weight *= np.clip((position - overlap / 2) / fade + 0.5, 0.0, 1.0)
+        if index < self.count - 1:
+            weight *= np.clip((self.stride + overlap / 2 - position) / fade + 0.5, 0.0, 1.0)
+        return weight
+
+    def inside(self, index: int) -> tuple[slice, slice]:
+        """Part of the volume that a tile covers, and the same voxels counted in the tile."""
+        start = self.start(index)
+        low, high = max(start, 0), min(start + self.tile, self.length)
+        return slice(low, high), slice(low - start, high - start)
+
+
+def padded(read: Read, region: Region, shape: tuple[int, int, int]) -> Block:
+    """Read a region (..., z, y, x) that may reach beyond the volume, to its mirror image."""
+    clipped: list[slice] = []
+    pads: list[tuple[int, int]] = []
+    for part, length in zip(region, shape, strict=True):
+        low, high = max(part.start, 0), min(part.stop, length)
+        clipped.append(slice(low, high))
+        pads.append((low - part.start, part.stop - high))
+    block = read((clipped[0], clipped[1], clipped[2]))
+    if not any(a or b for a, b in pads):
+        return block
+    return np.pad(block, [(0, 0)] * (block.ndim - 3) + pads, mode="symmetric")
+
+
+def _batches(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def map_tiles(
+    function: Function,
+    read: Read,
+    write: Write,
+    shape: tuple[int, int, int],
+    *,
+    tile: int,
+    core: int,
+    batch: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Apply a function to overlapping cubes of a volume and write their smooth blend.
+
+    The volume is walked in slabs across its longest axis, so that no more than one slab of
+    results, `tile` voxels thick, is in memory at a time.
+
+    Parameters
+    ----------
+    function
+        Takes (b, c, tile, tile, tile), returns (b, o, tile, tile, tile).
+    read
+        Takes a region inside the volume, returns (c, z, y, x) float32.
+    write
+        Takes a region and its finished values (o, z, y, x); every voxel is written once.
+    shape
+        Of the volume, (z, y, x).
+    tile
+        Edge of a cube.
+    core
+        At most this many voxels of a cube's edge are its own answer; the rest overlaps.
+    batch
+        Cubes per call of `function`.
+    progress
+        Called with (cubes done, cubes in all).
+    """
+    plans = [AxisTiling.plan(length, tile, core) for length in shape]
+    along = int(np.argmax(shape))
+    across = [axis for axis in range(3) if axis != along]
+    total = plans[0].count * plans[1].count * plans[2].count
+    done = 0
+
+    def place(step: int, pair: tuple[int, int]) -> list[int]:
+        index = [0, 0, 0]
+        index[along], index[across[0]], index[across[1]] = step, *pair
+        return index
+
+    def load(job: tuple[int, list[tuple[int, int]]]) -> Tensor:
+        cubes = []
+        for pair in job[1]:
+            starts = [plans[axis].start(i) for axis, i in enumerate(place(job[0], pair))]
+            z, y, x = (slice(start, start + tile) for start in starts)
+            cubes.append(padded(read, (z, y, x), shape))
+        return torch.from_numpy(np.stack(cubes))
+
+    jobs = [
+        (step, group)
+        for step in range(plans[along].count)
+        for group in _batches(
+            iter(product(range(plans[across[0]].count), range(plans[across[1]].count))), batch
+        )
+    ]
+    slab: Block | None = None
+    finished = 0
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = reader.submit(load, jobs[0])
+        for number, (step, group) in enumerate(jobs):
+            cubes = upcoming.result()
+            if number + 1 < len(jobs):
+                upcoming = reader.submit(load, jobs[number + 1])
+            results = function(cubes).float().cpu().numpy()
+            if slab is None:
+                extent = [results.shape[1], *shape]
+                extent[1 + along] = tile
+                slab = np.zeros(extent, np.float32)
+            for pair, result in zip(group, results, strict=True):
+                _add(slab, result, plans, place(step, pair), along)
+            done += len(group)
+            if progress is not None:
+                progress(done, total)
+            if number + 1 == len(jobs) or jobs[number + 1][0] != step:
+                finished = _flush(slab, write, plans[along], along, step, finished, shape)
+
+
+def _add(slab: Block, result: Block, plans: list[AxisTiling], index: list[int], along: int) -> None:
+    """Add one weighted cube to the slab, whose long axis is counted from the cube's own start."""
+    to: list[slice] = []
+    of: list[slice] = []
+    weight = np.ones((1, 1, 1), np.float32)
+    for axis, (plan, i) in enumerate(zip(plans, index, strict=True)):
+        inside, own = plan.inside(i)
+        to.append(own if axis == along else inside)
+        of.append(own)
+        weight = weight * plan.window(i)[own].reshape([-1 if a == axis else 1 for a in range(3)])
+    slab[:, *to] += weight * result[:, *of]
+
+
+def _flush(
+    slab: Block,
+    write: Write,
+    plan: AxisTiling,
+    along: int,
+    step: int,
+    finished: int,
+    shape: tuple[int, int, int],
+) -> int:
+    """Write what no later cube will touch, and move the rest to the slab's front."""
+    start = plan.start(step)
+    end = plan.length if step == plan.count - 1 else min(max(plan.start(step + 1), 0), plan.length)
+    region = [slice(0, length) for length in shape]
+    region[along] = slice(finished, end)
+    front = np.moveaxis(slab, 1 + along, 0)
+    if end > finished:
+        block = np.moveaxis(front[finished - start : end - start], 0, 1 + along)
+        write((region[0], region[1], region[2]), np.ascontiguousarray(block))
+    front[: plan.tile - plan.stride] = front[plan.stride :].copy()
+    front[plan.tile - plan.stride :] = 0
+    return end

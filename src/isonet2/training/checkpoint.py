@@ -1,0 +1,150 @@
+"""Checkpoints: weights with all that is needed to use them, and the state to go on from."""
+
+import warnings
+from collections import OrderedDict, defaultdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isonet2.data.files import atomic_path
+from isonet2.errors import InputError
+from isonet2.networks import build_network
+from isonet2.networks.published import is_published, translate
+from isonet2.physics.ctf import CtfTreatment, WienerSettings
+
+FORMAT = 1
+STATE_FILE = "training_state.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained network and how to use it.
+
+    Parameters
+    ----------
+    method
+        `n2n`, `isonet2` or `isonet2-n2n`.
+    arch, network_options
+        What `build_network` made it from.
+    cube_size
+        Edge of its training cubes, voxels.
+    treatment
+        How the CTF of its data was treated.
+    apply_mw_x1
+        Whether its inputs were freed of what lies in the missing wedge.
+    weights
+        State dict.
+    epoch
+        Epochs trained.
+    version
+        Of the program that wrote it.
+    parameters
+        The whole record of the run.
+    metrics
+        The last row of its history.
+    """
+
+    method: str
+    arch: str
+    cube_size: int
+    treatment: CtfTreatment
+    weights: dict[str, Tensor]
+    network_options: dict[str, Any] = field(default_factory=dict)
+    apply_mw_x1: bool = True
+    epoch: int = 0
+    version: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def network(self) -> nn.Module:
+        """Build the network with its weights, in evaluation mode."""
+        network = build_network(self.arch, **self.network_options)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        record: dict[str, Any] = {"format": FORMAT}
+        record |= {name: getattr(self, name) for name in self.__slots__ if name != "weights"}
+        record["treatment"] = asdict(self.treatment)
+        save_tensors(path, record | {"state_dict": self.weights})
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint of this program or of the published IsoNet2 2.x.
+
+        No code in the file is run.
+
+        Raises
+        ------
+        InputError
+            When the file is missing, broken or of another kind.
+        """
+        record = load_tensors(path)
+        if is_published(record):
+            return _published(path, record)
+        if record.pop("format", None) != FORMAT:
+            raise InputError(f"{path}: not a checkpoint of this program; give a network_*.pt file")
+        treatment = dict(record.pop("treatment"))
+        treatment["wiener"] = WienerSettings(**treatment["wiener"])
+        weights = record.pop("state_dict")
+        return cls(treatment=CtfTreatment(**treatment), weights=weights, **record)
+
+
+def _published(path: Path, record: dict[str, Any]) -> Checkpoint:
+    arch, options, weights = translate(path, record)
+    mode = record.get("CTF_mode") or "None"
+    return Checkpoint(
+        method=str(record["method"]),
+        arch=arch,
+        cube_size=int(record["cube_size"]),
+        treatment=CtfTreatment(
+            mode=str(mode), do_phaseflip_input=bool(record.get("do_phaseflip_input", True))
+        ),
+        weights=weights,
+        network_options=options,
+        version="published IsoNet2",
+    )
+
+
+def save_tensors(path: Path, record: dict[str, Any]) -> None:
+    """Write a dictionary of tensors and plain values, whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(record, temporary)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read a dictionary of tensors and plain values; anything that would run code is refused.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is not such a dictionary, or is cut off.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such model file; check the path")
+    plain = [
+        np.dtype,
+        type(np.float64(0)).__reduce__(np.float64(0))[0],
+        np.dtypes.Float64DType,
+        np.dtypes.Float32DType,
+    ]
+    plain += [defaultdict, OrderedDict, list, dict, float]
+    try:
+        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            record = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        kind = "an IsoNet1 (Keras) model" if path.suffix == ".h5" else "not a readable model file"
+        raise InputError(f"{path}: {kind}; give a network_*.pt file ({_first(error)})") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds no model record; give a network_*.pt file")
+    return record
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

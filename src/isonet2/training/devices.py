@@ -1,0 +1,111 @@
+"""Where a run computes: GPUs by number or the processor, and in which precision."""
+
+import logging
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
+
+MOST_THREADS = 16
+
+
+def choose_devices(gpu_ids: str | None) -> list[torch.device]:
+    """Devices for a `gpuID`.
+
+    Numbers count the GPUs that this process can see (`CUDA_VISIBLE_DEVICES` is respected and
+    never written). Without a number the GPU with most free memory is taken; without a GPU, the
+    processor, and this is said.
+
+    Raises
+    ------
+    InputError
+        For a number that no visible GPU has.
+    """
+    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpu_ids == "cpu":
+        return [torch.device("cpu")]
+    if visible == 0:
+        log.warning(
+            "gpuID %s: no GPU is visible to this program; computing on the processor, which is "
+            "far slower (--gpuID cpu says that this is meant)",
+            gpu_ids,
+        )
+        return [torch.device("cpu")]
+    if gpu_ids is None:
+        free = [torch.cuda.mem_get_info(i)[0] for i in range(visible)]
+        return [torch.device("cuda", free.index(max(free)))]
+    numbers = [int(part) for part in gpu_ids.split(",")]
+    if max(numbers) >= visible:
+        raise InputError(
+            f"gpuID {gpu_ids}: {visible} GPU(s) are visible, numbered 0 to {visible - 1}; choose "
+            f"among those (CUDA_VISIBLE_DEVICES narrows and renumbers them)"
+        )
+    return [torch.device("cuda", number) for number in numbers]
+
+
+def describe(devices: list[torch.device]) -> str:
+    """Name devices for the log."""
+    return ", ".join(
+        f"{torch.get_num_threads()} processor threads"
+        if device.type == "cpu"
+        else f"{device} {torch.cuda.get_device_name(device)}"
+        for device in devices
+    )
+
+
+def use_threads(count: int | None) -> int:
+    """Set the number of computing threads, at most those that this process may use."""
+    allowed = len(os.sched_getaffinity(0))
+    count = min(count or MOST_THREADS, allowed)
+    torch.set_num_threads(count)
+    return count
+
+
+def autocast_type(device: torch.device, mixed_precision: bool) -> torch.dtype:
+    """Type that convolutions run in on a device."""
+    if not mixed_precision:
+        return torch.float32
+    if device.type == "cpu":
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return torch.bfloat16 if fast else torch.float32
+    if torch.cuda.get_device_capability(device)[0] >= 8:
+        return torch.bfloat16
+    return torch.float16
+
+
+_PRECISIONS = {
+    torch.float32: "32-true",
+    torch.bfloat16: "bf16-mixed",
+    torch.float16: "16-mixed",
+}
+
+
+def make_fabric(devices: list[torch.device], mixed_precision: bool) -> Fabric:
+    """Fabric for training on these devices; several of them, or several nodes, by DDP.
+
+    Under torchrun or SLURM the ranks that were started are used as they are.
+    """
+    torch.backends.cudnn.benchmark = True
+    kind = devices[0].type
+    precision = _PRECISIONS[autocast_type(devices[0], mixed_precision)]
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+        return Fabric(
+            accelerator=kind,
+            devices=local,
+            num_nodes=max(1, ranks // local),
+            strategy="ddp",
+            precision=precision,  # type: ignore[arg-type]
+        )
+    several = len(devices) > 1
+    return Fabric(
+        accelerator=kind,
+        devices=[d.index for d in devices] if kind == "cuda" else len(devices),
+        strategy="ddp" if several else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,86 @@
+"""Distances between a prediction and its target, both given as spectra."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from isonet2.physics.fourier import Shape, multiplicity, shell_sums, shells, volume
+
+Loss = Callable[[Tensor, Tensor, Tensor | None, Shape, Tensor | None], Tensor]
+"""(prediction, target, region, shape, weight) to one number.
+
+Prediction and target are half spectra (b, 1, z, y, x//2+1) of volumes of `shape`; `region`
+(b, 1, z, y, x//2+1) marks the frequencies that count (None: all); `weight` (b, 1, z, y, x)
+weights the loss voxel by voxel (None: evenly). Values are per voxel of the volume.
+"""
+
+
+def _difference(prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape) -> Tensor:
+    difference = prediction - target
+    return volume(difference if region is None else difference * region, shape)
+
+
+def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def l2(
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+) -> Tensor:
+    """Mean squared difference; without voxel weights by Parseval, so without a transform."""
+    if weight is not None:
+        return _weighted_mean(_difference(prediction, target, region, shape).square(), weight)
+    power = torch.view_as_real(prediction - target).square().sum(-1)
+    if region is not None:
+        power = power * region
+    voxels = shape[-3] * shape[-2] * shape[-1]
+    total = (power * multiplicity(shape, device=power.device)).sum()
+    return total / (voxels**2 * len(prediction))
+
+
+def l1(
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+) -> Tensor:
+    """Mean absolute difference."""
+    return _weighted_mean(_difference(prediction, target, region, shape).abs(), weight)
+
+
+def huber(
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+) -> Tensor:
+    """Mean Huber distance: quadratic up to one standard deviation of the data, then linear."""
+    difference = _difference(prediction, target, region, shape)
+    values = F.huber_loss(difference, torch.zeros_like(difference), reduction="none")
+    return _weighted_mean(values, weight)
+
+
+def fsc(
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+) -> Tensor:
+    """One minus the Fourier shell correlation, mean over the shells below Nyquist."""
+    if weight is not None:
+        prediction, target = (
+            torch.fft.rfftn(volume(s, shape) * weight, dim=(-3, -2, -1))
+            for s in (prediction, target)
+        )
+    count = min(shape[-3:]) // 2
+    shell = shells(shape[-3:], device=prediction.device)
+    double = multiplicity(shape, device=prediction.device)
+    if region is not None:
+        double = double * region
+
+    def total(values: Tensor) -> Tensor:
+        return shell_sums(values * double, shell, count)
+
+    cross = total((prediction * target.conj()).real)
+    power = total(prediction.abs().square()) * total(target.abs().square())
+    occupied = shell_sums(double.expand(prediction.shape), shell, count) > 0
+    correlation = cross / (power + 1e-12).sqrt()
+    return 1 - (correlation * occupied).sum() / occupied.sum().clamp_min(1)
+
+
+LOSSES: dict[str, Loss] = {"L2": l2, "L1": l1, "Huber": huber, "FSC": fsc}

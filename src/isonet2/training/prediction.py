@@ -1,0 +1,146 @@
+"""A trained network applied to a tomogram of any size."""
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from isonet2.networks import channels_last
+from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
+from isonet2.physics.fourier import apply_filter
+from isonet2.physics.tiling import Region, map_tiles
+from isonet2.physics.wedge import Sectors, measured
+from isonet2.training.sampling import Half
+
+Block = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What prediction needs to know of a tomogram beside its voxels."""
+
+    sectors: Sectors
+    ctf: ContrastTransfer | None
+    pixel_size: float
+
+
+def input_filter(
+    geometry: Geometry, treatment: CtfTreatment, size: int, *, apply_mw_x1: bool
+) -> Tensor | None:
+    """The filter that a network's inputs went through in training, (z, y, x//2+1), or None."""
+    weight = measured((size,) * 3, geometry.sectors) if apply_mw_x1 else None
+    if geometry.ctf is None:
+        return weight
+    sign = ctf_slots(geometry.ctf, treatment, (size,) * 3, geometry.pixel_size).input
+    if weight is None or sign is None:
+        return sign if weight is None else weight
+    return weight * sign
+
+
+class Replicas:
+    """The same networks on several devices, each cube batch going to a free one.
+
+    Parameters
+    ----------
+    networks
+        In evaluation mode.
+    devices
+        Where copies live.
+    precision
+        Type that convolutions run in.
+    """
+
+    def __init__(
+        self, networks: Sequence[nn.Module], devices: Sequence[torch.device], precision: torch.dtype
+    ) -> None:
+        self.precision = precision
+        self.free: SimpleQueue[tuple[torch.device, list[nn.Module]]] = SimpleQueue()
+        self.count = len(devices)
+        for number, device in enumerate(devices):
+            mine = [n if number == 0 else copy.deepcopy(n) for n in networks]
+            self.free.put((device, [channels_last(n.to(device)).eval() for n in mine]))
+
+    def run(self, cubes: Tensor, weight: Tensor | None) -> Tensor:
+        """Halves (b, h, n, n, n) to one restored cube per network, (b, networks, n, n, n)."""
+        device, networks = self.free.get()
+        try:
+            b, h = cubes.shape[:2]
+            with (
+                torch.inference_mode(),
+                torch.autocast(
+                    device.type, self.precision, enabled=self.precision != torch.float32
+                ),
+            ):
+                x = cubes.to(device).flatten(0, 1)[:, None]
+                x = apply_filter(x, None if weight is None else weight.to(device))
+                x = x.contiguous(memory_format=torch.channels_last_3d)
+                outputs = [n(x).float().unflatten(0, (b, h)).mean(1) for n in networks]
+                return torch.cat(outputs, 1).cpu()
+        finally:
+            self.free.put((device, networks))
+
+    def __call__(self, cubes: Tensor, weight: Tensor | None) -> Tensor:
+        """Share a batch among the devices."""
+        if self.count == 1:
+            return self.run(cubes, weight)
+        with ThreadPoolExecutor(self.count) as pool:
+            parts = pool.map(lambda part: self.run(part, weight), cubes.chunk(self.count))
+            return torch.cat(list(parts))
+
+
+def restore(
+    replicas: Replicas,
+    halves: Sequence[Half],
+    geometry: Geometry,
+    treatment: CtfTreatment,
+    write: Callable[[Region, Block], None],
+    *,
+    tile: int,
+    padding_factor: float,
+    batch: int = 1,
+    apply_mw_x1: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Restore a tomogram, tile by tile, in memory that does not grow with it.
+
+    Parameters
+    ----------
+    replicas
+        The networks.
+    halves
+        The two halves, or one whole tomogram.
+    geometry, treatment, apply_mw_x1
+        Decide the input filter, as in training.
+    write
+        Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
+        deviation 1, protein bright.
+    tile
+        Edge of a tile, voxels.
+    padding_factor
+        A tile answers for its inner `tile / padding_factor` voxels.
+    batch
+        Tiles at a time.
+    progress
+        Told (tiles done, tiles in all).
+    """
+    weight = input_filter(geometry, treatment, tile, apply_mw_x1=apply_mw_x1)
+
+    def read(region: Region) -> Block:
+        return np.stack([half.region(region) for half in halves])
+
+    map_tiles(
+        lambda cubes: replicas(cubes, weight),
+        read,
+        write,
+        halves[0].volume.shape,
+        tile=tile,
+        core=max(1, round(tile / padding_factor)),
+        batch=batch,
+        progress=progress,
+    )

@@ -1,0 +1,461 @@
+"""Where cubes are cut, how they are turned, and how they become a batch."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isonet2.data.volumes import Statistics, Volume
+from isonet2.errors import InputError
+from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_slots
+from isonet2.physics.rotation import (
+    cube_rotations,
+    is_exact,
+    moves_wedge,
+    random_rotations,
+    rotate_exact,
+    rotate_free,
+    source_size,
+)
+from isonet2.physics.tiling import Region, padded
+from isonet2.physics.wedge import Sectors, measured
+from isonet2.training.objectives import Batch, Wide
+
+log = logging.getLogger(__name__)
+
+MOST_CANDIDATES = 4_000_000
+PREFETCH = 4
+
+Cube = NDArray[np.float32]
+Position = tuple[int, int, int]
+
+
+def cube_region(low: Position, size: int) -> Region:
+    """Slices of the cube of edge `size` with its lowest corner at `low`."""
+    z, y, x = (slice(a, a + size) for a in low)
+    return z, y, x
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One volume of a tomogram with the statistics that standardise it."""
+
+    volume: Volume
+    statistics: Statistics
+
+    def region(self, region: Region) -> Cube:
+        """Read a region and standardise it: protein bright, mean 0, deviation 1."""
+        block = self.volume.read(region)
+        return (np.float32(self.statistics.mean) - block) / np.float32(self.statistics.std)
+
+    def cube(self, low: Position, size: int) -> Cube:
+        """Cut a standardised cube; beyond a thin volume lies its mirror image."""
+        return padded(self.region, cube_region(low, size), self.volume.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A tomogram as training sees it.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    first, second
+        The two halves; one volume twice where there are none.
+    sectors
+        Measured intervals of tilt angles, degrees.
+    ctf
+        The microscope's transfer function, or None.
+    pixel_size
+        Angstrom.
+    count
+        Cubes to draw in an epoch.
+    centres
+        Voxels (n, 3) that cubes may be centred on; None: everywhere.
+    spacing
+        Edge of the cell that each centre stands for, voxels.
+    weight
+        Volume whose values weight the loss, or None.
+    bounds
+        First and last voxel along y (exclusive) that cubes may hold, or None.
+    """
+
+    name: str
+    first: Half
+    second: Half
+    sectors: Sectors
+    ctf: ContrastTransfer | None
+    pixel_size: float
+    count: int
+    centres: NDArray[np.int32] | None = None
+    spacing: int = 1
+    weight: Volume | None = None
+    bounds: tuple[int, int] | None = None
+
+    def limits(self, size: int) -> list[tuple[int, int]]:
+        """Lowest and highest corner (inclusive) of a cube of edge `size` that fits, per axis.
+
+        Where none fits, the highest is below the lowest.
+        """
+        z, y, x = self.first.volume.shape
+        low, high = self.bounds or (0, y)
+        return [(0, z - size), (low, high - size), (0, x - size)]
+
+    def corners(self, size: int) -> list[tuple[int, int]]:
+        """Like `limits`, but a cube that is larger than the volume is put in its middle."""
+        return [
+            (low, high) if high >= low else ((low + high) // 2,) * 2
+            for low, high in self.limits(size)
+        ]
+
+
+def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], int]:
+    """Voxels of a mask that are above zero, thinned out where there are very many.
+
+    Returns
+    -------
+    tuple
+        Positions (n, 3), and the spacing of the grid that they were looked up on.
+    """
+    z, y, x = mask.shape
+    spacing = 1
+    while z * y * x / spacing**3 > MOST_CANDIDATES:
+        spacing += 1
+    found = []
+    for plane in range(0, z, spacing):
+        values = mask.read((slice(plane, plane + 1), slice(0, y), slice(0, x)))[0]
+        spots = np.argwhere(values[::spacing, ::spacing] > 0) * spacing
+        found.append(np.insert(spots, 0, plane, axis=1))
+    return np.concatenate(found).astype(np.int32), spacing
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """All random choices for one cube."""
+
+    source: int
+    low: Position
+    rotation: Tensor
+    swap: bool
+    seed: int
+
+    @property
+    def free(self) -> bool:
+        """Whether the rotation mixes voxels."""
+        return not is_exact(self.rotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A drawn cube with its voxels, and its surroundings where it is turned freely."""
+
+    draw: Draw
+    halves: tuple[Cube, Cube]
+    wide: tuple[Cube, Cube] | None
+    weight: Cube | None
+
+
+class Subtomograms:
+    """Fresh random cubes of every epoch, the same ones whoever asks for them.
+
+    Every choice follows from (seed, epoch, place in the epoch) alone, so that a resumed run
+    and a run on several devices draw the very cubes of one uninterrupted run on one device.
+
+    Parameters
+    ----------
+    sources
+        The tomograms.
+    size
+        Edge of a cube, voxels.
+    seed
+        Of all randomness.
+    random_rot_weight
+        Chance of a free rotation, where the tomogram holds the larger cube that it needs.
+    swap
+        Exchange the halves at random.
+    turn
+        Rotate at all.
+
+    Raises
+    ------
+    InputError
+        When a tomogram is too thin for a cube, or no centre leaves room for one.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        size: int,
+        *,
+        seed: int,
+        random_rot_weight: float = 0.0,
+        swap: bool = True,
+        turn: bool = True,
+    ) -> None:
+        self.sources = list(sources)
+        self.size = size
+        self.seed = seed
+        self.random_rot_weight = random_rot_weight if turn else 0.0
+        self.swap = swap
+        rotations = cube_rotations()
+        self.rotations = rotations[moves_wedge(rotations)] if turn else rotations[:1]
+        self.centres = [self._fitting(source) for source in self.sources]
+        self.owners = np.repeat(np.arange(len(sources)), [source.count for source in sources])
+
+    def __len__(self) -> int:
+        """Cubes in an epoch."""
+        return len(self.owners)
+
+    def _fitting(self, source: Source) -> NDArray[np.int32] | None:
+        if any(high < low for low, high in source.limits(self.size)):
+            log.warning(
+                "%s: its %s voxels are fewer than cube_size %d along an axis; cubes are filled "
+                "up with its mirror image (a smaller cube_size avoids this)",
+                source.name,
+                " x ".join(map(str, source.first.volume.shape)),
+                self.size,
+            )
+        if source.centres is None:
+            return None
+        corner = source.centres - self.size // 2
+        low, high = np.array(source.corners(self.size)).T
+        thin = high == low
+        corner = np.where(thin, low, corner)
+        slack = source.spacing - 1
+        fits = source.centres[((corner >= low - slack) & (corner <= high)).all(axis=1)]
+        if not len(fits):
+            raise InputError(
+                f"{source.name}: none of the {len(source.centres)} voxels of its mask or "
+                f"coordinate file leaves room for a cube of cube_size {self.size}; choose a "
+                f"smaller cube_size, widen the mask, or use --with_mask False"
+            )
+        return fits
+
+    def draw(self, epoch: int, place: int, owner: int) -> Draw:
+        """Choose place, rotation and direction of one cube."""
+        rng = np.random.default_rng((self.seed, epoch, place))
+        source = self.sources[owner]
+        seed = int(rng.integers(2**31))
+        rotation = self.rotations[rng.integers(len(self.rotations))]
+        if rng.random() < self.random_rot_weight:
+            reach = source.limits(source_size(self.size))
+            if all(high >= low for low, high in reach):
+                rotation = random_rotations(1, torch.Generator().manual_seed(seed))[0]
+        limits = source.corners(self.size)
+        if not is_exact(rotation):
+            shift = (source_size(self.size) - self.size) // 2
+            limits = [(low + shift, high + shift) for low, high in reach]
+        low = self._corner(rng, owner, limits)
+        return Draw(owner, low, rotation, bool(self.swap and rng.random() < 0.5), seed)
+
+    def _corner(
+        self, rng: np.random.Generator, owner: int, limits: list[tuple[int, int]]
+    ) -> Position:
+        centres = self.centres[owner]
+        low, high = np.array(limits).T
+        if centres is None:
+            corner = rng.integers(low, high + 1)
+        else:
+            spacing = self.sources[owner].spacing
+            centre = centres[rng.integers(len(centres))] + rng.integers(spacing, size=3)
+            corner = np.clip(centre - self.size // 2, low, high)
+        return int(corner[0]), int(corner[1]), int(corner[2])
+
+    def load(self, draw: Draw) -> Sample:
+        """Read what a draw needs."""
+        source = self.sources[draw.source]
+        halves = (source.first, source.second)
+        if draw.swap:
+            halves = (source.second, source.first)
+        low, size = draw.low, self.size
+        if draw.free:
+            size = source_size(self.size)
+            shift = (size - self.size) // 2
+            low = (low[0] - shift, low[1] - shift, low[2] - shift)
+        first = halves[0].cube(low, size)
+        second = first if halves[1] is halves[0] else halves[1].cube(low, size)
+        weight = None
+        if source.weight is not None:
+            region = cube_region(draw.low, self.size)
+            weight = padded(source.weight.read, region, source.weight.shape)
+        if not draw.free:
+            return Sample(draw, (first, second), None, weight)
+        middle = (slice(shift, shift + self.size),) * 3
+        return Sample(draw, (first[middle], second[middle]), (first, second), weight)
+
+    def batches(
+        self,
+        epoch: int,
+        batch_size: int,
+        *,
+        first: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 2,
+    ) -> Iterator[list[Sample]]:
+        """Read an epoch's batches ahead of their use; each rank gets its share of every batch.
+
+        Parameters
+        ----------
+        epoch, batch_size
+            Which epoch; cubes per batch over all ranks.
+        first
+            Batch to begin with.
+        rank, ranks
+            Which share of how many.
+        workers
+            Reading threads.
+        """
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(self.owners)
+        order = order[: len(order) // ranks * ranks]
+        starts = range(first * batch_size, len(order), batch_size)
+        draws = [
+            [
+                self.draw(epoch, place, int(order[place]))
+                for place in range(start + rank, min(start + batch_size, len(order)), ranks)
+            ]
+            for start in starts
+        ]
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            waiting = [[pool.submit(self.load, d) for d in batch] for batch in draws[:PREFETCH]]
+            for number in range(len(draws)):
+                ready = [future.result() for future in waiting.pop(0)]
+                if number + PREFETCH < len(draws):
+                    ahead = draws[number + PREFETCH]
+                    waiting.append([pool.submit(self.load, d) for d in ahead])
+                yield ready
+
+
+@lru_cache(maxsize=64)
+def _measured(size: int, sectors: Sectors, device: torch.device) -> Tensor:
+    return measured((size,) * 3, sectors, device=device)
+
+
+@lru_cache(maxsize=64)
+def _slots(
+    ctf: ContrastTransfer, treatment: CtfTreatment, size: int, pixel: float, device: torch.device
+) -> CtfSlots:
+    slots = ctf_slots(ctf, treatment, (size,) * 3, pixel)
+    return CtfSlots(*(None if s is None else s.to(device) for s in _fields(slots)))
+
+
+def _fields(slots: CtfSlots) -> tuple[Tensor | None, ...]:
+    return slots.input, slots.fill, slots.prediction, slots.target
+
+
+def _stack_slots(slots: list[CtfSlots]) -> CtfSlots:
+    columns = zip(*(_fields(s) for s in slots), strict=True)
+    stacked = []
+    for column in columns:
+        filters = [f for f in column if f is not None]
+        stacked.append(torch.stack(filters)[:, None] if filters else None)
+    return CtfSlots(*stacked)
+
+
+class Assembler:
+    """Turns samples into a batch on a device, with masks and CTF filters beside them.
+
+    Parameters
+    ----------
+    sources
+        The tomograms.
+    treatment
+        How the CTF is treated.
+    device
+        Where batches live.
+    both_directions
+        Use every pair twice, with its halves exchanged.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        treatment: CtfTreatment,
+        device: torch.device,
+        *,
+        both_directions: bool = False,
+    ) -> None:
+        self.sources = sources
+        self.treatment = treatment
+        self.device = device
+        self.both_directions = both_directions
+
+    def __call__(self, samples: list[Sample], noise_level: float = 0.0) -> Batch:
+        """Put samples together."""
+        if self.both_directions:
+            samples = samples + [
+                Sample(s.draw, s.halves[::-1], s.wide and s.wide[::-1], s.weight) for s in samples
+            ]
+        size = samples[0].halves[0].shape[0]
+        owners = [self.sources[s.draw.source] for s in samples]
+        rotation = torch.stack([s.draw.rotation for s in samples])
+        turned = [
+            measured((size,) * 3, owner.sectors, turn.to(self.device))
+            for owner, turn in zip(owners, rotation, strict=True)
+        ]
+        return Batch(
+            first=self._cubes([s.halves[0] for s in samples]),
+            second=self._cubes([s.halves[1] for s in samples]),
+            rotation=rotation,
+            measured=self._masks(owners, size),
+            turned=torch.stack(turned)[:, None],
+            ctf=self._ctf(owners, size),
+            seeds=[s.draw.seed + (i >= len(samples) // 2) * self.both_directions
+                   for i, s in enumerate(samples)],
+            wide=self._wide(samples, owners),
+            weight=self._weight(samples),
+            noise_level=noise_level,
+        )  # fmt: skip
+
+    def _cubes(self, cubes: list[Cube]) -> Tensor:
+        return torch.from_numpy(np.stack(cubes))[:, None].to(self.device, non_blocking=True)
+
+    def _masks(self, owners: list[Source], size: int) -> Tensor:
+        return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]
+
+    def _ctf(self, owners: list[Source], size: int) -> CtfSlots:
+        if self.treatment.mode == "None":
+            return CtfSlots()
+        return _stack_slots(
+            [
+                _slots(o.ctf, self.treatment, size, o.pixel_size, self.device)
+                for o in owners
+                if o.ctf is not None
+            ]
+        )
+
+    def _wide(self, samples: list[Sample], owners: list[Source]) -> Wide | None:
+        rows = [i for i, s in enumerate(samples) if s.wide is not None]
+        if not rows:
+            return None
+        pairs = [s.wide for s in samples if s.wide is not None]
+        size = pairs[0][0].shape[0]
+        owners = [owners[i] for i in rows]
+        return Wide(
+            rows=rows,
+            first=self._cubes([pair[0] for pair in pairs]),
+            second=self._cubes([pair[1] for pair in pairs]),
+            input=self._ctf(owners, size).input,
+            measured=self._masks(owners, size),
+        )
+
+    def _weight(self, samples: list[Sample]) -> Tensor | None:
+        found = [s.weight for s in samples if s.weight is not None]
+        if not found:
+            return None
+        weight = self._cubes(found)
+        turned = [
+            rotate_free(w[None], s.draw.rotation[None], w.shape[-1])[0]
+            if s.draw.free
+            else rotate_exact(w, s.draw.rotation)
+            for w, s in zip(weight, samples, strict=True)
+        ]
+        return torch.stack(turned)

@@ -1,0 +1,154 @@
+"""Rows of the table made ready for training: files opened, checked and standardised."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from isonet2.data.coordinates import read_coordinates
+from isonet2.data.star import Tomogram
+from isonet2.data.volumes import Volume, open_volume, statistics
+from isonet2.errors import InputError
+from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.wedge import Sectors, sectors_of_tilts
+from isonet2.training.prediction import Geometry
+from isonet2.training.sampling import Half, Source, centres_of_mask
+
+log = logging.getLogger(__name__)
+
+
+def sectors_of(tomogram: Tomogram) -> Sectors:
+    """Measured intervals of tilt angles: from the real tilts when known, else the two ends."""
+    if tomogram.tilts is not None:
+        return sectors_of_tilts(tomogram.tilts)
+    return ((tomogram.tilt_min, tomogram.tilt_max),)
+
+
+def ctf_of(tomogram: Tomogram, bfactor: float = 0.0) -> ContrastTransfer | None:
+    """The microscope's transfer function, or None where the table holds no defocus."""
+    if tomogram.defocus is None:
+        return None
+    return ContrastTransfer(
+        defocus=tomogram.defocus,
+        voltage=tomogram.voltage,
+        spherical_aberration=tomogram.spherical_aberration,
+        amplitude_contrast=tomogram.amplitude_contrast,
+        phase_shift=tomogram.phase_shift,
+        bfactor=bfactor,
+    )
+
+
+def geometry_of(tomogram: Tomogram, volume: Volume, *, mode: str, bfactor: float = 0.0) -> Geometry:
+    """What the physics needs to know of a tomogram.
+
+    Raises
+    ------
+    InputError
+        When the CTF mode needs a defocus, or the voxel size is nowhere to be found.
+    """
+    ctf = ctf_of(tomogram, bfactor)
+    if ctf is None and mode != "None":
+        raise InputError(
+            f"{tomogram.name}: CTF_mode {mode} needs its defocus, and rlnDefocus is empty; fill "
+            f"in that column (angstrom) or use --CTF_mode None"
+        )
+    pixel = tomogram.pixel_size or (volume.voxel_size[2] if volume.voxel_size else None)
+    if pixel is None:
+        raise InputError(
+            f"{tomogram.name}: neither rlnPixelSize nor the file's header gives a voxel size; "
+            f"fill in rlnPixelSize (angstrom)"
+        )
+    return Geometry(sectors_of(tomogram), ctf if mode != "None" else None, pixel)
+
+
+def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
+    """Open volumes and measure what standardises them; unequal shapes are refused."""
+    halves = tuple(Half(v, statistics(v)) for v in map(open_volume, paths))
+    for half in halves[1:]:
+        if half.volume.shape != halves[0].volume.shape:
+            raise InputError(
+                f"{half.volume.path}: has {_times(half.volume.shape)} voxels, but "
+                f"{halves[0].volume.path} has {_times(halves[0].volume.shape)}; halves must be "
+                f"of one shape"
+            )
+    return halves
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> list[Path]:
+    """Files that a method reads: both halves, or one volume from a column.
+
+    Without a column, `isonet2` takes the deconvolved tomogram, else the full one.
+    """
+    if method != "isonet2" and input_column is None:
+        return [
+            tomogram.column("rlnTomoReconstructedTomogramHalf1"),
+            tomogram.column("rlnTomoReconstructedTomogramHalf2"),
+        ]
+    if input_column is not None:
+        return [tomogram.column(input_column)]
+    if tomogram.deconvolved is not None:
+        return [tomogram.deconvolved]
+    return [tomogram.column("rlnTomoName")]
+
+
+def mask_of(tomogram: Tomogram, shape: tuple[int, int, int]) -> Volume | None:
+    """The tomogram's mask, of its own shape, or None with a warning where it has none."""
+    if tomogram.mask is None:
+        log.warning(
+            "%s has no mask (rlnMaskName is empty): cubes are drawn from all of it; "
+            "`isonet.py make_mask` makes masks",
+            tomogram.name,
+        )
+        return None
+    mask = open_volume(tomogram.mask)
+    if mask.shape != shape:
+        raise InputError(
+            f"{tomogram.mask}: the mask has {_times(mask.shape)} voxels, but its tomogram "
+            f"{tomogram.name} has {_times(shape)}; make it again with `isonet.py make_mask`"
+        )
+    return mask
+
+
+def training_source(
+    tomogram: Tomogram,
+    method: str,
+    *,
+    mode: str,
+    bfactor: float,
+    with_mask: bool,
+    mask_weighted_loss: bool,
+    input_column: str | None,
+) -> Source:
+    """Everything that training needs of a tomogram.
+
+    Raises
+    ------
+    InputError
+        For whatever is wrong with its files or its row.
+    """
+    halves = halves_of(input_paths(tomogram, method, input_column))
+    volume = halves[0].volume
+    geometry = geometry_of(tomogram, volume, mode=mode, bfactor=bfactor)
+    mask = mask_of(tomogram, volume.shape) if with_mask or mask_weighted_loss else None
+    centres, spacing = None, 1
+    if tomogram.box_file is not None:
+        centres = np.rint(read_coordinates(tomogram.box_file)).astype(np.int32)
+    elif mask is not None and with_mask:
+        centres, spacing = centres_of_mask(mask)
+    return Source(
+        name=tomogram.name,
+        first=halves[0],
+        second=halves[-1],
+        sectors=geometry.sectors,
+        ctf=geometry.ctf,
+        pixel_size=geometry.pixel_size,
+        count=tomogram.number_subtomos,
+        centres=centres,
+        spacing=spacing,
+        weight=mask if mask_weighted_loss else None,
+    )
