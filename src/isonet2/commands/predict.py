@@ -26,6 +26,7 @@ from isonet2.training.sources import geometry_of, halves_of, input_paths
 log = logging.getLogger(__name__)
 
 COLUMNS = {"n2n": "rlnDenoisedTomoName"}
+LABEL_LETTERS = 80
 PART_COLUMNS = ("rlnCorrectedTomoHalf1", "rlnCorrectedTomoHalf2")
 
 
@@ -156,7 +157,8 @@ def _label(restorer: Restorer, tomogram: Tomogram, sources: Sequence[Path]) -> s
     seen = (tomogram.defocus, tomogram.tilts, tomogram.tilt_min, tomogram.tilt_max)
     digest.update(repr((seen, tomogram.pixel_size, tomogram.voltage)).encode())
     key = digest.hexdigest()[:16]
-    return f"IsoNet2 {package_version()} restored by {restorer.model.method}: do not average {key}"
+    said = f"IsoNet2 {key} {restorer.model.method}: restored, do not average; {package_version()}"
+    return said[:LABEL_LETTERS]
 
 
 def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from isonet2.data.files import atomic_path
 from isonet2.data.star import Tomogram

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 def cube_rotations() -> Tensor:
-    """The 24 proper rotations that map a cube onto itself, (24, 3, 3); the first is the identity."""
+    """The 24 proper rotations of a cube onto itself, (24, 3, 3); the first is the identity."""
     found = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
