@@ -54,7 +54,7 @@ def test_every_mode_and_byte_order_gives_the_same_numbers(tmp_path, mode, dtype,
     data = numbers()
     volume = put(tmp_path / "a.mrc", mrc_bytes(data.astype(dtype), mode, order, extended))
     assert volume.shape == SHAPE
-    assert volume.mode == mode
+    assert volume.header.mode == mode
     assert volume.voxel_size == (4.0, 3.0, 2.0)
     assert volume.header.start == (3, 2, 1)
     assert volume.header.origin == (300.0, 20.0, -1.5)

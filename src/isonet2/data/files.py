@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import threading
 import time
 from collections import defaultdict
@@ -18,6 +19,18 @@ log = logging.getLogger(__name__)
 
 LOCKING_MISSING = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _threads: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+
+def _beside(path: Path | str) -> tuple[Path, Path]:
+    """Final path, links followed, and a hidden name in the same folder, which is made."""
+    final = Path(path).resolve()
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{final.parent}: cannot make this folder ({error.strerror})") from error
+    if not os.access(final.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{final.parent}: you may not write in this folder; choose another")
+    return final, final.with_name(f".{final.stem}.{secrets.token_hex(4)}{final.suffix}")
 
 
 @contextmanager
@@ -45,14 +58,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     The content reaches the disk before the name does. On any exception the temporary
     file is removed and whatever stood at `path` stays.
     """
-    final = Path(path).resolve()
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{final.parent}: cannot make this folder ({error.strerror})") from error
-    if not os.access(final.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{final.parent}: you may not write in this folder; choose another")
-    temporary = final.with_name(f".{final.stem}.{secrets.token_hex(4)}{final.suffix}")
+    final, temporary = _beside(path)
     try:
         yield temporary
         with temporary.open("rb") as handle:
@@ -62,6 +68,35 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path for a folder, which becomes `path` when the block ends well.
+
+    As `atomic_path`; a folder that stood at `path` goes when the new one is complete.
+
+    Raises
+    ------
+    InputError
+        When the folder around it cannot be made or written to, or a file stands at `path`.
+    """
+    final, temporary = _beside(path)
+    if final.is_file():
+        raise InputError(f"{final}: is a file, a folder is to be written there; remove it")
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        yield temporary
+        if final.exists():
+            final.rename(old)
+        temporary.rename(final)
+    except BaseException:
+        if old.exists() and not final.exists():
+            old.rename(final)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

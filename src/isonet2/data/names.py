@@ -4,7 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-VOLUME_SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ccp4", ".mrcs")
+from isonet2.data.formats import BY_SUFFIX
+
+VOLUME_SUFFIXES = tuple(BY_SUFFIX)
+OME = ".ome"
 HALF = re.compile(
     r"(?:^|[_\-. ]+)(?:(evn|even|half(?:map)?[_-]?1)|(odd|half(?:map)?[_-]?2))(?=$|[_\-. ])",
     re.IGNORECASE,
@@ -23,7 +26,7 @@ def stem(path: Path | str, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> str:
         The endings that go, in any case and any number, besides those of volumes.
     """
     name = Path(path).name
-    known = {*suffixes, *VOLUME_SUFFIXES}
+    known = {*suffixes, *VOLUME_SUFFIXES, OME}
     while Path(name).suffix.lower() in known:
         name = Path(name).stem
     return name

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isonet2.data.mrc import Shape, Triple
+from isonet2.data.formats import FORMATS, format_of
+from isonet2.data.formats.zarr import ZARR
 from isonet2.data.names import VOLUME_SUFFIXES, half, tomogram_name
-from isonet2.data.volumes import Volume, open_volume, statistics
+from isonet2.data.volumes import Shape, Triple, Volume, open_volume, statistics
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
 
 COMPARED_VOXELS = 64
 SAME_NOISE = 0.95
+FOLDERS = ZARR.suffixes
 ISOTROPY = 0.005
 
 
@@ -42,17 +44,37 @@ def list_files(folder: Path, suffixes: Sequence[str], option: str) -> list[Path]
     InputError
         When the folder is missing or holds no such file.
     """
-    if folder.is_file():
+    if folder.is_file() or folder.suffix.lower() in FOLDERS:
         return [folder]
     if not folder.is_dir():
         raise InputError(f"--{option} {folder}: no such folder; correct the name")
     everything = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    found = [path for path in everything if path.suffix.lower() in suffixes and path.is_file()]
+    found = [path for path in everything if path.suffix.lower() in suffixes and _is_one(path)]
     if not found:
         raise InputError(f"--{option} {folder}: holds no files {', '.join(suffixes)}")
     others = [path.name for path in everything if path not in found and path.is_file()]
     if others:
         log.info("--%s %s: left out %s", option, folder, ", ".join(others))
+    return found
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a path is a file, or a folder that stands for one."""
+    return path.is_file() or (path.suffix.lower() in FOLDERS and path.is_dir())
+
+
+def _list_volumes(folder: Path, option: str) -> list[Path]:
+    """Volumes in a folder; of several formats only those of the first of `FORMATS` count."""
+    files = list_files(folder, VOLUME_SUFFIXES, option)
+    formats = [format_of(path) for path in files]
+    first = min(formats, key=FORMATS.index)
+    found = [path for path, one in zip(files, formats, strict=True) if one is first]
+    others = [path.name for path in files if path not in found]
+    if others:
+        log.warning(
+            "--%s %s: takes the %s files and leaves out %s",
+            option, folder, first.name, ", ".join(others),
+        )  # fmt: skip
     return found
 
 
@@ -79,7 +101,7 @@ def find_sources(
     named: dict[str, dict[str, Path]] = {"full": {}, "even": {}, "odd": {}}
     for option, folder in (("full", full), ("even", even), ("odd", odd)):
         if folder is not None:
-            files = list_files(folder, VOLUME_SUFFIXES, option)
+            files = _list_volumes(folder, option)
             if even is not None and odd is not None and option != "full":
                 files = _of_half(files, option, even.resolve() == odd.resolve(), problems)
             named[option] = _by_name(files, option, problems)

@@ -1,19 +1,23 @@
-"""The MRC header: what files of many programs mean by it, and the one that we write."""
+"""MRC files: what the headers of many programs mean, and the files that we write."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
+from numpy.typing import NDArray
 
+from isonet2.data.files import atomic_path
+from isonet2.data.formats.base import Format, Header, Reader, Region, Shape, Triple
+from isonet2.data.formats.flat import FlatReader, FlatSink, reserve
+from isonet2.data.moments import Moments
 from isonet2.errors import InputError
 
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+WRITTEN = {"float32": 2, "float16": 12, "int8": 0}
 REFUSED_MODES = {
     3: "complex 16-bit integers",
     4: "complex numbers, a Fourier transform",
@@ -27,28 +31,17 @@ IMOD_SIGNED_BYTES = 1
 IMOD_HALF_BYTES = 16
 LABELS = 10
 LABEL_BYTES = 80
+CHUNK_VOXELS = 2**22
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What an MRC header says, with all triples in the order (z, y, x).
+class MrcHeader(Header):
+    """What an MRC header says beside what all formats say.
 
     Attributes
     ----------
-    shape
-        Voxels along z, y, x.
-    dtype
-        Type of the stored values, byte order included.
     mode
         MRC mode.
-    voxel_size
-        Angstrom along z, y, x; None when the header does not say.
-    origin
-        Angstrom.
-    start
-        Index of the first voxel in the header's grid.
-    labels
-        At most ten texts of 80 letters.
     offset
         Bytes before the first voxel.
     axes
@@ -57,19 +50,13 @@ class Header:
         IMOD's stamp and flags, or zeros; they tell whose sign the origin has.
     """
 
-    shape: Shape
-    dtype: np.dtype[Any]
-    mode: int
-    voxel_size: Triple | None = None
-    origin: Triple = (0.0, 0.0, 0.0)
-    start: Shape = (0, 0, 0)
-    labels: tuple[str, ...] = ()
+    mode: int = 2
     offset: int = HEADER_BYTES
     axes: Shape = (0, 1, 2)
     imod: tuple[int, int] = (0, 0)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> MrcHeader:
     """Read and check the header of an MRC file.
 
     Modes 0, 1, 2, 6 and 12, both byte orders, files without the MAP stamp, extended
@@ -112,7 +99,7 @@ def read_header(path: Path) -> Header:
     start = [int(fields[name]) for name in ("nzstart", "nystart", "nxstart")]
     z, y, x = axes
     origin = fields["origin"]
-    return Header(
+    return MrcHeader(
         shape=(counts[z], counts[y], counts[x]),
         dtype=dtype,
         mode=mode,
@@ -185,7 +172,7 @@ def encode_header(header: Header, limits: tuple[float, float], mean: float, std:
     Parameters
     ----------
     header
-        What to say. `offset`, `axes` and the byte order of `dtype` are not used.
+        What to say; of an MRC file's own entries IMOD's stamp is kept.
     limits
         Smallest and largest value.
     mean, std
@@ -194,7 +181,7 @@ def encode_header(header: Header, limits: tuple[float, float], mean: float, std:
     fields = np.zeros((), HEADER_DTYPE)
     fields["nz"], fields["ny"], fields["nx"] = header.shape
     fields["mz"], fields["my"], fields["mx"] = header.shape
-    fields["mode"] = header.mode
+    fields["mode"] = WRITTEN[header.dtype.name]
     fields["nzstart"], fields["nystart"], fields["nxstart"] = header.start
     voxel = header.voxel_size or (0.0, 0.0, 0.0)
     for axis, size, count, origin in zip("zyx", voxel, header.shape, header.origin, strict=True):
@@ -210,16 +197,74 @@ def encode_header(header: Header, limits: tuple[float, float], mean: float, std:
     fields["map"] = b"MAP "
     little = np.dtype("i4").newbyteorder("=") == np.dtype("<i4")
     fields["machst"] = (0x44, 0x44, 0, 0) if little else (0x11, 0x11, 0, 0)
-    fields["nlabl"] = len(header.labels)
-    for index, text in enumerate(header.labels):
+    fields["nlabl"] = min(len(header.labels), LABELS)
+    for index, text in enumerate(header.labels[-LABELS:]):
         fields["label"][index] = text.encode("latin-1", "replace")[:LABEL_BYTES].ljust(LABEL_BYTES)
     raw = bytearray(fields.tobytes())
-    if header.imod[0] == IMOD_STAMP:
+    if isinstance(header, MrcHeader) and header.imod[0] == IMOD_STAMP:
         flags = header.imod[1] & ~IMOD_HALF_BYTES | IMOD_SIGNED_BYTES
         raw[IMOD_OFFSET : IMOD_OFFSET + 8] = np.array([IMOD_STAMP, flags], "i4").tobytes()
     return bytes(raw)
 
 
-def append_labels(labels: tuple[str, ...], *texts: str) -> tuple[str, ...]:
-    """Add texts to a header's labels; when ten are not enough, the oldest go."""
-    return (*labels, *texts)[-LABELS:]
+def _open(path: Path) -> tuple[Header, Reader]:
+    header = read_header(path)
+    return header, FlatReader(path, header.dtype, header.offset, header.shape, header.axes)
+
+
+class _MrcSink:
+    """Writes voxels, then the header with their statistics.
+
+    int8 is made at the end, from float32, when the range of the values is known; a label then
+    says value = stored*scale+offset.
+    """
+
+    def __init__(self, temporary: Path, path: Path, header: Header) -> None:
+        self.path, self.header = temporary, header
+        staged = np.dtype("f4") if header.dtype == np.int8 else header.dtype
+        self.total = int(np.prod(header.shape))
+        reserve(temporary, path, HEADER_BYTES + self.total * staged.itemsize)
+        self.voxels = FlatSink(temporary, staged, HEADER_BYTES, header.shape)
+
+    def write(self, region: Region, block: NDArray[Any]) -> None:
+        """Put a block (z, y, x) at its place."""
+        self.voxels.write(region, block)
+
+    def finish(self, moments: Moments) -> None:
+        """Write the header."""
+        header, limits = self.header, (moments.smallest, moments.largest)
+        mean, std = moments.mean, moments.std
+        if header.dtype == np.int8:
+            scale = (limits[1] - limits[0]) / 254 or 1.0
+            offset = (limits[1] + limits[0]) / 2
+            _to_bytes(self.path, self.total, scale, offset)
+            note = f"value = stored*{scale:.9g}+{offset:.9g}"
+            header = replace(header, labels=(*header.labels, note))
+            limits = (round((limits[0] - offset) / scale), round((limits[1] - offset) / scale))
+            mean, std = (mean - offset) / scale, std / scale
+        with self.path.open("r+b") as handle:
+            handle.write(encode_header(header, limits, mean, std))
+
+
+def _to_bytes(path: Path, total: int, scale: float, offset: float) -> None:
+    """Turn a file's float32 voxels into int8 in place; the file shrinks to a quarter."""
+    with path.open("r+b") as handle:
+        for first in range(0, total, CHUNK_VOXELS):
+            count = min(CHUNK_VOXELS, total - first)
+            handle.seek(HEADER_BYTES + 4 * first)
+            values = np.frombuffer(handle.read(4 * count), np.float32)
+            stored = np.rint((values.astype(np.float64) - offset) / scale).astype(np.int8)
+            handle.seek(HEADER_BYTES + first)
+            handle.write(stored.tobytes())
+        handle.truncate(HEADER_BYTES + total)
+
+
+MRC = Format(
+    name="MRC",
+    suffixes=(".mrc", ".rec", ".map", ".st", ".ccp4", ".mrcs"),
+    signature=(),
+    dtypes=tuple(WRITTEN),
+    open=_open,
+    place=atomic_path,
+    create=_MrcSink,
+)
