@@ -34,7 +34,7 @@ clean:  ## remove the environment, the caches and the demonstration
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed and $(PYTHON) is not: install one and name it, as in: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) || { \
+	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) cannot make environments: install its venv package, as in: apt install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV), once; torch is large, so this takes some minutes."
 	@$(PIP) install --quiet -c constraints.txt --upgrade pip

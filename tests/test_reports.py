@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,18 @@ def test_a_table_keeps_every_letter_when_it_goes_to_a_file(capsys):
 def test_a_table_without_rows_still_has_its_head(capsys):
     show_table("nothing", ["a", "b"], [])
     assert "a" in capsys.readouterr().out
+
+
+def test_a_table_too_wide_for_the_terminal_lists_what_is_the_same_in_all_rows(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    rows = [[str(n), "shared/" * 6, "300.0"] for n in range(2)]
+    show_table("wide", ["index", "folder", "voltage"], rows)
+    text = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert text.count("shared/" * 6) == 1
+    assert text.count("300.0") == 1
+    assert "in all rows" in text
+    assert max(map(len, text.splitlines())) <= 60
 
 
 def test_the_spectrum_shows_a_wave_where_it_lies():
