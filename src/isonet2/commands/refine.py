@@ -13,16 +13,16 @@ from isonet2.training.objectives import Recipe
 log = logging.getLogger(__name__)
 
 
-def refine(parameters: RefineParameters) -> Path:
+def refine(parameters: RefineParameters) -> list[Path]:
     """Train on the tomograms of a table.
 
     Returns
     -------
-    Path
-        The checkpoint that `predict` takes.
+    list of Path
+        The checkpoint that `predict` takes; two with `split_halves`.
     """
-    tomograms = TomogramTable.read(parameters.star_file).tomograms
-    method = choose_method(parameters, tomograms)
+    table = TomogramTable.read(parameters.star_file)
+    method = choose_method(parameters, table.tomograms)
     recipe = Recipe(
         loss_func=parameters.loss_func,
         mw_weight=parameters.mw_weight,
@@ -30,7 +30,7 @@ def refine(parameters: RefineParameters) -> Path:
         fill_probability=parameters.fill_probability,
         noise_mode=parameters.noise_mode,
     )
-    return train(parameters, method, tomograms, recipe)
+    return train(parameters, method, table, recipe)
 
 
 def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -> str:

@@ -3,17 +3,22 @@
 import csv
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from isonet2.commands.predict import predict
+from isonet2.commands.preview import Preview, mean_row, write_scalars
 from isonet2.data.files import atomic_path
-from isonet2.data.star import Tomogram
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.networks import build_network, edge_multiple
 from isonet2.parameters import (
     DenoiseParameters,
+    PredictParameters,
     RefineParameters,
     package_version,
     write_parameters,
@@ -22,7 +27,13 @@ from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
-from isonet2.training.devices import choose_devices, describe, make_fabric, use_threads
+from isonet2.training.devices import (
+    autocast_type,
+    choose_devices,
+    describe,
+    make_fabric,
+    use_threads,
+)
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import Plan, StepReport, Stopped, Training, fit, start
 from isonet2.training.objectives import Recipe
@@ -32,6 +43,97 @@ from isonet2.training.sources import training_source
 log = logging.getLogger(__name__)
 
 TrainParameters = DenoiseParameters | RefineParameters
+
+FREE_TO_CHANGE = {
+    "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
+    "tensorboard",
+}  # fmt: skip
+"""Parameters that a resumed run need not share with the run that it continues."""
+
+
+def train(
+    parameters: TrainParameters, method: str, table: TomogramTable, recipe: Recipe
+) -> list[Path]:
+    """Train on the tomograms of a table; two networks with `split_halves`.
+
+    Parameters
+    ----------
+    parameters
+        Of `denoise` or `refine`.
+    method
+        `n2n`, `isonet2-n2n` or `isonet2`.
+    table
+        The tomograms.
+    recipe
+        Settings of the objective.
+
+    Returns
+    -------
+    list of Path
+        The checkpoints.
+    """
+    if parameters.tensorboard and find_spec("tensorboard") is None:
+        raise InputError("tensorboard True: the package is missing; pip install tensorboard")
+    devices = choose_devices(parameters.gpuID)
+    threads = use_threads(parameters.ncpus)
+    sources = [_source(tomogram, parameters, method) for tomogram in table.tomograms]
+    parts = ("top", "bottom") if parameters.split_halves else ("full",)
+    paths = []
+    for part in parts:
+        mine = [_part_of(source, part) for source in sources]
+        run = TrainingRun(parameters, method, mine, recipe, devices, threads, part)
+        run.previews = _previews(parameters, table, mine, run)
+        paths.append(run.go())
+    if parameters.with_predict and run.fabric.is_global_zero:
+        predict(
+            PredictParameters(
+                star_file=parameters.star_file,
+                model=paths[0],
+                model2=paths[1] if len(paths) > 1 else None,
+                gpuID=parameters.gpuID,
+                input_column=getattr(parameters, "input_column", None),
+            )
+        )
+    return paths
+
+
+def _source(tomogram: Tomogram, parameters: TrainParameters, method: str) -> Source:
+    return training_source(
+        tomogram,
+        method,
+        mode=parameters.CTF_mode,
+        bfactor=parameters.bfactor,
+        with_mask=parameters.with_mask,
+        mask_weighted_loss=parameters.mask_weighted_loss,
+        input_column=getattr(parameters, "input_column", None),
+    )
+
+
+def _part_of(source: Source, part: str) -> Source:
+    """A tomogram narrowed to one half along y, for a network that must not see the other."""
+    y = source.first.volume.shape[1]
+    bounds = {"full": None, "top": (0, y // 2), "bottom": (y // 2, y)}[part]
+    return replace(source, bounds=bounds)
+
+
+def _previews(
+    parameters: TrainParameters, table: TomogramTable, sources: Sequence[Source], run: "TrainingRun"
+) -> list[Preview]:
+    if not parameters.with_preview:
+        return []
+    chosen = {tomogram.index for tomogram in table.select(parameters.prev_tomo_idx)}
+    return [
+        Preview(
+            source=source,
+            truth=tomogram.ground_truth,
+            treatment=run.treatment,
+            apply_mw_x1=run.recipe.apply_mw_x1,
+            cube_size=parameters.cube_size,
+            precision=autocast_type(run.fabric.device, parameters.mixed_precision),
+        )
+        for tomogram, source in zip(table.tomograms, sources, strict=True)
+        if tomogram.index in chosen
+    ]
 
 
 def treatment_of(parameters: TrainParameters) -> CtfTreatment:
@@ -44,52 +146,6 @@ def treatment_of(parameters: TrainParameters) -> CtfTreatment:
         wiener=WienerSettings(
             parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
         ),
-    )
-
-
-def network_name(parameters: TrainParameters, method: str, part: str = "full") -> str:
-    """Name of a checkpoint without its ending, as the manuals have it."""
-    arch = Path(parameters.arch).stem
-    return f"network_{method}_{arch}_{parameters.cube_size}_{part}"
-
-
-def train(
-    parameters: TrainParameters, method: str, tomograms: Sequence[Tomogram], recipe: Recipe
-) -> Path:
-    """Train a network on these tomograms.
-
-    Parameters
-    ----------
-    parameters
-        Of `denoise` or `refine`.
-    method
-        `n2n`, `isonet2-n2n` or `isonet2`.
-    tomograms
-        Rows of the table.
-    recipe
-        Settings of the objective.
-
-    Returns
-    -------
-    Path
-        The checkpoint.
-    """
-    devices = choose_devices(parameters.gpuID)
-    threads = use_threads(parameters.ncpus)
-    sources = [_source(tomogram, parameters, method) for tomogram in tomograms]
-    run = TrainingRun(parameters, method, sources, recipe, devices, threads)
-    return run.go()
-
-
-def _source(tomogram: Tomogram, parameters: TrainParameters, method: str) -> Source:
-    return training_source(
-        tomogram,
-        method,
-        mode=parameters.CTF_mode,
-        bfactor=parameters.bfactor,
-        with_mask=parameters.with_mask,
-        mask_weighted_loss=parameters.mask_weighted_loss,
-        input_column=getattr(parameters, "input_column", None),
     )
 
 
@@ -116,21 +172,23 @@ class TrainingRun:
         threads: int,
         part: str = "full",
     ) -> None:
-        self.parameters, self.method, self.recipe = parameters, method, recipe
+        self.parameters, self.method, self.recipe, self.part = parameters, method, recipe, part
         self.folder = parameters.output_dir
-        self.name = network_name(parameters, method, part)
+        arch = Path(parameters.arch).stem
+        self.stem = f"network_{method}_{arch}_{parameters.cube_size}"
+        self.path = self.folder / f"{self.stem}_{part}.pt"
         self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
         self.treatment = treatment_of(parameters)
         self.devices = devices
+        self.previews: list[Preview] = []
         self.fabric = make_fabric(devices, parameters.mixed_precision)
-        rotates = method != "n2n"
         self.subtomograms = Subtomograms(
             sources,
             parameters.cube_size,
             seed=parameters.seed,
             random_rot_weight=getattr(parameters, "random_rot_weight", 0.0),
             swap=parameters.pairing == "swap",
-            turn=rotates,
+            turn=method != "n2n",
         )
         self.assemble = Assembler(
             sources,
@@ -138,11 +196,11 @@ class TrainingRun:
             self.fabric.device,
             both_directions=parameters.pairing == "both",
         )
-        self.options = {"normalization": parameters.normalization}
+        self.options: dict[str, Any] = {"normalization": parameters.normalization}
         self.plan = self._plan(threads)
 
     def _plan(self, threads: int) -> Plan:
-        p, ranks = self.parameters, max(1, len(self.devices))
+        p, ranks = self.parameters, max(1, len(self.devices), self.fabric.world_size)
         batch = p.batch_size or (4 if ranks == 1 else 2 * ranks)
         if batch % ranks:
             raise InputError(
@@ -166,11 +224,10 @@ class TrainingRun:
     def record(self) -> dict[str, Any]:
         """What a resumed run must share with the run that it goes on from."""
         told = self.parameters.model_dump(mode="json")
-        free = {"resume", "gpuID", "ncpus", "output_dir", "with_predict", "tensorboard"}
-        return {name: value for name, value in told.items() if name not in free}
+        return {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
 
     def go(self) -> Path:
-        """Train, and say where the network is."""
+        """Train, and return where the network is."""
         self.fabric.launch()
         torch.manual_seed(self.parameters.seed)
         training = start(self._network(), self.plan)
@@ -180,18 +237,15 @@ class TrainingRun:
             write_parameters(self.parameters, self.folder)
         log.info(
             "%s: %d cubes of %d voxels an epoch in batches of %d, %d epochs, on %s",
-            self.name,
+            self.path.name,
             len(self.subtomograms),
             self.parameters.cube_size,
             self.plan.batch_size,
             self.plan.epochs,
             describe(self.devices),
         )
-        path = self.folder / f"{self.name}.pt"
-        with (
-            progress_bar("epoch 1", 1, show=self.fabric.is_global_zero) as bar,
-            stop_request() as request,
-        ):
+        show = self.fabric.is_global_zero
+        with progress_bar("training", 1, show=show) as bar, stop_request() as request:
 
             def on_step(report: StepReport) -> None:
                 bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
@@ -218,21 +272,23 @@ class TrainingRun:
                     training.epoch + 1,
                 )
                 raise KeyboardInterrupt from None
-        log.info("the network is %s", path)
-        return path
+        log.info("the network is %s", self.path)
+        return self.path
 
     def _network(self) -> torch.nn.Module:
-        if self.parameters.pretrained_model is None:
+        """A fresh network, or the pretrained one."""
+        given = self.parameters.pretrained_model
+        if given is None:
             network = build_network(self.parameters.arch, **self.options)
         else:
-            given = Checkpoint.load(self.parameters.pretrained_model)
-            if given.arch != self.parameters.arch:
+            earlier = Checkpoint.load(given)
+            if earlier.arch != self.parameters.arch:
                 raise InputError(
-                    f"pretrained_model {self.parameters.pretrained_model}: is a {given.arch}, but "
-                    f"arch is {self.parameters.arch}; use --arch {given.arch}"
+                    f"pretrained_model {given}: is a {earlier.arch}, but arch is "
+                    f"{self.parameters.arch}; use --arch {earlier.arch}"
                 )
-            self.options = given.network_options
-            network = given.network()
+            self.options = earlier.network_options
+            network = earlier.network()
         multiple = edge_multiple(network)
         if self.parameters.cube_size % multiple:
             raise InputError(
@@ -242,6 +298,7 @@ class TrainingRun:
         return network
 
     def _take_over(self, training: Training) -> None:
+        """Go on from the saved state, if it is of a run with the same parameters."""
         if not self.state.is_file():
             log.warning("resume: there is no %s yet; starting from the beginning", self.state)
             return
@@ -256,17 +313,29 @@ class TrainingRun:
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
 
     def _keep(self, training: Training) -> None:
-        """After an epoch: state, checkpoint, history and curve, on the first rank."""
+        """After an epoch: previews, checkpoint, history, curve and state, on the first rank."""
         if not self.fabric.is_global_zero:
             return
+        kept = training.epoch % self.parameters.save_interval == 0
+        row = training.history[-1]
+        if self.previews and (kept or training.epoch == self.plan.epochs):
+            device = self.fabric.device
+            row |= mean_row(
+                [
+                    preview.make(training.average, device, self.folder, training.epoch)
+                    for preview in self.previews
+                ]
+            )
         checkpoint = self.checkpoint(training)
-        checkpoint.save(self.folder / f"{self.name}.pt")
-        if training.epoch % self.parameters.save_interval == 0:
-            stem, part = self.name.rsplit("_", 1)
-            checkpoint.save(self.folder / f"{stem}_epoch{training.epoch}_{part}.pt")
+        if kept:
+            checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
+        checkpoint.save(self.path)
+        name = "history.csv" if self.part == "full" else f"history_{self.part}.csv"
+        write_history(self.folder / name, training.history)
+        loss_picture(self.folder / f"loss_{self.part}.png", training.history)
+        if self.parameters.tensorboard:
+            write_scalars(self.folder / "tensorboard" / self.part, row)
         training.save(self.state, self.record)
-        write_history(self.folder / "history.csv", training.history)
-        loss_picture(self.folder / f"loss_{self.name.rsplit('_', 1)[1]}.png", training.history)
 
     def checkpoint(self, training: Training) -> Checkpoint:
         """The network as it predicts now, with everything needed to use it."""
@@ -281,7 +350,7 @@ class TrainingRun:
             epoch=training.epoch,
             version=package_version(),
             parameters=self.parameters.model_dump(mode="json"),
-            metrics=training.history[-1] if training.history else {},
+            metrics=training.history[-1],
         )
 
 

@@ -127,7 +127,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such model file; check the path")
-    plain = [
+    plain: list[Any] = [
         np.dtype,
         type(np.float64(0)).__reduce__(np.float64(0))[0],
         np.dtypes.Float64DType,

@@ -67,7 +67,7 @@ class Replicas:
             self.free.put((device, [channels_last(n.to(device)).eval() for n in mine]))
 
     def run(self, cubes: Tensor, weight: Tensor | None) -> Tensor:
-        """Halves (b, h, n, n, n) to one restored cube per network, (b, networks, n, n, n)."""
+        """Halves (b, h, n, n, n) restored by each network, (b, networks, h, n, n, n)."""
         device, networks = self.free.get()
         try:
             b, h = cubes.shape[:2]
@@ -80,8 +80,8 @@ class Replicas:
                 x = cubes.to(device).flatten(0, 1)[:, None]
                 x = apply_filter(x, None if weight is None else weight.to(device))
                 x = x.contiguous(memory_format=torch.channels_last_3d)
-                outputs = [n(x).float().unflatten(0, (b, h)).mean(1) for n in networks]
-                return torch.cat(outputs, 1).cpu()
+                outputs = [n(x).float()[:, 0].unflatten(0, (b, h)) for n in networks]
+                return torch.stack(outputs, 1).cpu()
         finally:
             self.free.put((device, networks))
 
@@ -105,6 +105,7 @@ def restore(
     padding_factor: float,
     batch: int = 1,
     apply_mw_x1: bool = True,
+    merge: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Restore a tomogram, tile by tile, in memory that does not grow with it.
@@ -119,13 +120,15 @@ def restore(
         Decide the input filter, as in training.
     write
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
-        deviation 1, protein bright.
+        deviation 1, protein bright. Without `merge`, (networks * halves, z, y, x).
     tile
         Edge of a tile, voxels.
     padding_factor
         A tile answers for its inner `tile / padding_factor` voxels.
     batch
         Tiles at a time.
+    merge
+        Take the mean of the restored halves.
     progress
         Told (tiles done, tiles in all).
     """
@@ -134,8 +137,12 @@ def restore(
     def read(region: Region) -> Block:
         return np.stack([half.region(region) for half in halves])
 
+    def function(cubes: Tensor) -> Tensor:
+        restored = replicas(cubes, weight)
+        return restored.mean(2) if merge else restored.flatten(1, 2)
+
     map_tiles(
-        lambda cubes: replicas(cubes, weight),
+        function,
         read,
         write,
         halves[0].volume.shape,

@@ -1,0 +1,43 @@
+"""A small specimen with known physics, made by code, that several tests train on."""
+
+import numpy as np
+import pytest
+import torch
+
+from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.fourier import apply_filter
+from isonet2.physics.wedge import measured
+from isonet2.training.sampling import Half, Source
+
+torch.set_num_threads(1)
+
+SECTORS = ((-60.0, 60.0),)
+
+
+@pytest.fixture(scope="session")
+def halves(tmp_path_factory):
+    """Two noisy halves (48, 56, 64) of blobs, seen through the wedge, and the truth; files."""
+    folder = tmp_path_factory.mktemp("halves")
+    shape = (48, 56, 64)
+    rng = np.random.default_rng(0)
+    truth = np.zeros(shape, np.float32)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)
+    for centre in rng.uniform(8, np.array(shape) - 8, (30, 3)):
+        truth += np.exp(-((grid - centre) ** 2).sum(-1) / (2 * 2.5**2)).astype(np.float32)
+    paths = []
+    for name in ("EVN", "ODD"):
+        noisy = truth + 0.5 * rng.standard_normal(shape).astype(np.float32)
+        seen = apply_filter(torch.from_numpy(noisy), measured(shape, SECTORS)).numpy()
+        paths.append(folder / f"TS_01_{name}.mrc")
+        write_volume(paths[-1], 5 - 2 * seen, voxel_size=10.0, label="test")
+    paths.append(folder / "truth.mrc")
+    write_volume(paths[-1], -truth, voxel_size=10.0, label="test")
+    return paths
+
+
+@pytest.fixture
+def source(halves):
+    """The two halves as training sees them."""
+    first, second = (Half(v, statistics(v)) for v in map(open_volume, halves[:2]))
+    return Source("TS_01", first, second, SECTORS, ContrastTransfer(30000.0), 10.0, 6)

@@ -1,0 +1,154 @@
+import copy
+import math
+import os
+import signal
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from isonet2.networks import build_network
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.training.interrupt import stop_request
+from isonet2.training.loop import NotFinite, Plan, Stopped, fit, start
+from isonet2.training.objectives import Recipe
+from isonet2.training.sampling import Assembler, Subtomograms
+
+PLAN = Plan("isonet2-n2n", 2, 2, 1, 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
+
+
+def tiny(normalization="batch"):
+    torch.manual_seed(0)
+    return build_network(
+        "unet-small", filters=4, levels=2, convolutions=1, normalization=normalization
+    )
+
+
+def run(source, training, plan=PLAN, **hooks):
+    subtomograms = Subtomograms([source], 16, seed=0, random_rot_weight=0.3)
+    assemble = Assembler([source], CtfTreatment(), torch.device("cpu"))
+    hooks = {
+        "on_step": lambda r: None,
+        "on_epoch": lambda t: None,
+        "on_stop": lambda t: None,
+    } | hooks
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fit(fabric, training, subtomograms, assemble, Recipe(mw_weight=5.0), plan, **hooks)
+    return training
+
+
+def weights(training):
+    return torch.cat([p.detach().flatten() for p in training.average.parameters()])
+
+
+def test_same_seed_same_weights(source):
+    first, second = (run(source, start(tiny(), PLAN)) for _ in range(2))
+    assert torch.equal(weights(first), weights(second))
+    assert [row["epoch"] for row in first.history] == [1, 2]
+    assert all(row["loss"] > 0 for row in first.history)
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_stopped_run_goes_on_to_the_very_same_weights(source, tmp_path, after):
+    whole = run(source, start(tiny(), PLAN))
+    steps = []
+
+    def on_stop(training):
+        training.save(tmp_path / "state.pt", {"run": 1})
+
+    training = start(tiny(), PLAN)
+    with pytest.raises(Stopped):
+        run(
+            source,
+            training,
+            on_step=lambda r: steps.append(r.step),
+            on_stop=on_stop,
+            stop=lambda: training.updates == after,
+        )
+    resumed = start(tiny(), PLAN)
+    assert resumed.load(tmp_path / "state.pt") == {"run": 1}
+    run(source, resumed)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert [r["loss"] for r in resumed.history] == pytest.approx([r["loss"] for r in whole.history])
+
+
+def test_training_lowers_the_loss(source):
+    from dataclasses import replace
+
+    plan = replace(PLAN, epochs=10, noise_levels=(0.0,) * 10, learning_rate=3e-3)
+    history = run(source, start(tiny(), plan), plan).history
+    assert history[-1]["loss"] < 0.95 * history[0]["loss"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(source):
+    network = tiny()
+    with torch.no_grad():
+        network.final.weight.fill_(math.inf)
+    with pytest.raises(NotFinite, match="epoch 1"):
+        run(source, start(network, PLAN))
+
+
+def test_accumulated_batches_equal_one_large_batch(source):
+    from dataclasses import replace
+
+    large = replace(PLAN, epochs=1, batch_size=4)
+    parts = replace(PLAN, epochs=1, batch_size=2, acc_batches=2)
+    a = run(source, start(tiny("none"), large), large)
+    b = run(source, start(tiny("none"), parts), parts)
+    torch.testing.assert_close(weights(a), weights(b), atol=2e-4, rtol=1e-2)
+
+
+def test_memory_that_runs_out_halves_the_pieces_not_the_result(source, monkeypatch):
+    from dataclasses import replace
+
+    plan = replace(PLAN, epochs=1, batch_size=4)
+    plain = run(source, start(tiny("none"), plan), plan)
+    network = tiny("none")
+    forward = network.forward
+
+    def greedy(x):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("pretended")
+        return forward(x)
+
+    training = start(network, plan)
+    monkeypatch.setattr(training.network, "forward", greedy)
+    run(source, training, plan)
+    torch.testing.assert_close(weights(plain), weights(training), atol=2e-4, rtol=1e-2)
+
+
+def test_rate_warms_up_and_falls_to_its_end():
+    rates = [PLAN.rate(step, 100) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-4, rel=0.01)
+    assert max(rates) == pytest.approx(1e-3, rel=0.05)
+    assert rates[9] > rates[4]
+    assert rates[100] == pytest.approx(1e-4)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_average_follows_the_weights(source):
+    from dataclasses import replace
+
+    present = run(source, start(tiny(), PLAN), replace(PLAN, ema=0.0))
+    bare = torch.cat([p.detach().flatten() for p in present.network.parameters()])
+    torch.testing.assert_close(weights(present), bare)
+    slow = run(source, start(tiny(), PLAN))
+    assert not torch.allclose(weights(slow), weights(present))
+
+
+def test_a_signal_is_a_request_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_request() as request:
+        assert not request()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request()
+        assert request.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_start_leaves_two_networks_that_agree():
+    training = start(tiny(), PLAN)
+    for a, b in zip(training.network.parameters(), training.average.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not b.requires_grad
+    assert copy.deepcopy(training.average).training is False

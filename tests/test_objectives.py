@@ -1,0 +1,159 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from isonet2.physics.ctf import CTF_MODES, ContrastTransfer, CtfTreatment, WienerSettings
+from isonet2.physics.fourier import apply_filter, spectrum
+from isonet2.training.losses import LOSSES
+from isonet2.training.objectives import OBJECTIVES, Recipe, match
+from isonet2.training.sampling import Assembler, Subtomograms
+
+CPU = torch.device("cpu")
+
+
+def identity(x):
+    return x
+
+
+def make_batch(source, mode="None", free=0.0, **options):
+    subtomograms = Subtomograms([source], 24, seed=2, random_rot_weight=free)
+    samples = next(subtomograms.batches(0, 6))
+    return Assembler([source], CtfTreatment(mode=mode, **options), CPU)(samples)
+
+
+@pytest.mark.parametrize("method", sorted(OBJECTIVES))
+@pytest.mark.parametrize("mode", sorted(CTF_MODES))
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_every_combination_gives_finite_losses_and_gradients(source, method, mode, loss):
+    scale = torch.ones((), requires_grad=True)
+    batch = make_batch(source, mode, free=0.5)
+    recipe = Recipe(loss_func=loss, mw_weight=20.0)
+    losses = OBJECTIVES[method](lambda x: scale * x, identity, batch, recipe)
+    losses.total.backward()
+    assert all(torch.isfinite(v) for v in (losses.total, losses.n2n, losses.mw, scale.grad))
+    assert scale.grad != 0
+
+
+def test_a_ctf_of_one_makes_every_mode_none(source):
+    one = ContrastTransfer(0.0, spherical_aberration=0.0, amplitude_contrast=1 - 1e-12)
+    flat = replace(source, ctf=one)
+    endless = WienerSettings(0.0, 12.0, 0.0)
+    totals = [
+        OBJECTIVES["isonet2-n2n"](
+            identity, identity, make_batch(flat, mode, wiener=endless), Recipe(mw_weight=5.0)
+        ).total
+        for mode in CTF_MODES
+    ]
+    for total in totals[1:]:
+        torch.testing.assert_close(total, totals[0], rtol=1e-4, atol=1e-6)
+
+
+def test_perfect_halves_and_a_perfect_network_have_no_loss(source):
+    """Noise-free equal halves whose wedge is filled by the truth: the turned truth fits."""
+    truth = torch.randn(6, 1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+    batch = make_batch(source)
+    ball = (batch.measured + (1 - batch.measured)) * 1.0
+    data = apply_filter(truth, batch.measured)
+    batch = replace(batch, first=data, second=data)
+    whole = apply_filter(truth, ball)
+    from isonet2.physics.rotation import rotate_exact
+
+    turned = torch.stack([rotate_exact(v, r) for v, r in zip(whole, batch.rotation, strict=True)])
+    losses = OBJECTIVES["isonet2-n2n"](
+        lambda x: turned, lambda x: whole, batch, Recipe(mw_weight=1.0)
+    )
+    assert losses.total < 1e-9
+    worse = OBJECTIVES["isonet2-n2n"](
+        lambda x: apply_filter(turned, batch.measured), lambda x: whole, batch, Recipe(mw_weight=1)
+    )
+    assert worse.n2n < 1e-9
+    assert worse.mw > 0.05
+
+
+def test_weight_of_the_wedge_enters_the_total(source):
+    batch = make_batch(source)
+    for weight in (1.0, 20.0):
+        losses = OBJECTIVES["isonet2-n2n"](identity, identity, batch, Recipe(mw_weight=weight))
+        torch.testing.assert_close(losses.total, losses.n2n + weight * losses.mw)
+    whole = OBJECTIVES["isonet2-n2n"](identity, identity, batch, Recipe(mw_weight=-1))
+    assert whole.total > whole.n2n
+
+
+def test_the_teacher_is_asked_only_for_cubes_that_are_filled(source):
+    batch = make_batch(source)
+    seen = []
+
+    def teacher(x):
+        seen.append(len(x))
+        return x
+
+    objective = OBJECTIVES["isonet2-n2n"]
+    objective(identity, teacher, batch, Recipe(mw_weight=5.0, fill_probability=0.0))
+    assert seen == []
+    objective(identity, teacher, batch, Recipe(mw_weight=5.0, fill_probability=1.0))
+    assert seen == [6]
+    seen.clear()
+    objective(identity, teacher, batch, Recipe(mw_weight=-1.0))
+    assert seen == [6, 6]
+
+
+def test_noise_in_the_fill_is_as_strong_as_in_the_data(source):
+    from isonet2.training.objectives import _fill, _prepare
+
+    batch = make_batch(source)
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.randn(batch.first.shape, generator=generator) for _ in range(2)]
+    batch = replace(batch, first=noise[0], second=noise[1])
+    recipe = Recipe()
+    first, second = (_prepare(batch, recipe, name) for name in ("first", "second"))
+    fill = _fill(torch.zeros_like, first, second, batch, recipe)
+    full = spectrum(first.real + fill).abs().square()
+    inside = (full * batch.measured).sum() / batch.measured.sum()
+    sphere = make_ball(full.shape)
+    outside_mask = (1 - batch.measured) * sphere
+    outside = (full * outside_mask).sum() / outside_mask.sum()
+    assert outside / inside == pytest.approx(1, abs=0.1)
+
+
+def make_ball(shape):
+    from isonet2.physics.fourier import radius
+
+    return (radius((shape[-3],) * 3) < 0.45).float().expand(shape)
+
+
+def test_match_gives_mean_and_deviation():
+    a, b = torch.randn(2, 1, 8, 8, 8), 3 * torch.randn(2, 1, 8, 8, 8) + 2
+    matched = match(a, b)
+    axes = (1, 2, 3, 4)
+    torch.testing.assert_close(matched.mean(axes), b.mean(axes))
+    torch.testing.assert_close(matched.std(axes), b.std(axes))
+
+
+def test_added_noise_reaches_the_network(source):
+    batch = make_batch(source)
+    given = []
+
+    def network(x):
+        given.append(x)
+        return x
+
+    objective = OBJECTIVES["isonet2"]
+    for level in (0.0, 0.5):
+        objective(network, identity, replace(batch, noise_level=level), Recipe(mw_weight=1.0))
+    assert (given[1] - given[0]).std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_apply_mw_x1_decides_what_the_teacher_sees(source):
+    batch = make_batch(source)
+    seen = []
+
+    def teacher(x):
+        seen.append(x)
+        return x
+
+    for flag in (True, False):
+        recipe = Recipe(mw_weight=1.0, apply_mw_x1=flag)
+        OBJECTIVES["isonet2-n2n"](identity, teacher, batch, recipe)
+    torch.testing.assert_close(seen[1], batch.first, atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen[0], apply_filter(batch.first, batch.measured))

@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.errors import InputError
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.rotation import moves_wedge, source_size
+from isonet2.training.sampling import Assembler, Subtomograms, centres_of_mask
+
+
+def draws(subtomograms, epoch=0, count=200):
+    return [subtomograms.draw(epoch, place, 0) for place in range(count)]
+
+
+def test_cubes_lie_inside_and_every_epoch_has_new_ones(source):
+    subtomograms = Subtomograms([source], 16, seed=1, random_rot_weight=0.5)
+    shape = np.array(source.first.volume.shape)
+    first = draws(subtomograms)
+    for draw in first:
+        reach = (source_size(16) - 16) // 2 if draw.free else 0
+        assert (np.array(draw.low) >= reach).all()
+        assert (np.array(draw.low) + 16 + reach <= shape).all()
+    assert 60 < sum(draw.free for draw in first) < 140
+    assert 60 < sum(draw.swap for draw in first) < 140
+    assert [d.low for d in first] != [d.low for d in draws(subtomograms, epoch=1)]
+    assert [d.low for d in first] == [d.low for d in draws(subtomograms)]
+
+
+def test_only_rotations_that_move_the_wedge(source):
+    turns = torch.stack([d.rotation for d in draws(Subtomograms([source], 16, seed=0))])
+    assert moves_wedge(turns).all()
+    assert len({tuple(t.flatten().tolist()) for t in turns}) == 20
+    still = draws(Subtomograms([source], 16, seed=0, turn=False, random_rot_weight=0.5))
+    assert all(torch.equal(d.rotation, torch.eye(3)) for d in still)
+
+
+def test_voxels_are_standardised_bright_protein(source):
+    cube = source.first.cube((4, 8, 8), 40)
+    raw = open_volume(source.first.volume.path).read()[4:44, 8:48, 8:48]
+    expected = -(raw - source.first.statistics.mean) / source.first.statistics.std
+    np.testing.assert_allclose(cube, expected, atol=1e-5)
+
+
+def test_a_thin_volume_is_filled_up_with_its_mirror_image(source, caplog):
+    subtomograms = Subtomograms([source], 64, seed=0)
+    assert "fewer than cube_size 64" in caplog.text
+    sample = subtomograms.load(subtomograms.draw(0, 0, 0))
+    cube = sample.halves[0]
+    assert cube.shape == (64, 64, 64)
+    np.testing.assert_array_equal(cube[7], cube[8])
+    assert not any(d.free for d in draws(Subtomograms([source], 64, seed=0, random_rot_weight=1.0)))
+
+
+def test_cubes_are_centred_inside_the_mask(source, tmp_path):
+    mask = np.zeros(source.first.volume.shape, np.float32)
+    mask[20:28, 20:36, 30:40] = 1
+    write_volume(tmp_path / "mask.mrc", mask, voxel_size=10.0, label="test")
+    centres, spacing = centres_of_mask(open_volume(tmp_path / "mask.mrc"))
+    assert spacing == 1
+    assert len(centres) == mask.sum()
+    inside = Subtomograms([replace(source, centres=centres)], 16, seed=0)
+    for draw in draws(inside):
+        z, y, x = np.array(draw.low) + 8
+        assert mask[z, y, x] == 1
+
+
+def test_a_mask_without_room_is_an_error(source):
+    rim = np.array([[0, 0, 0]], np.int32)
+    with pytest.raises(InputError, match="TS_01.*cube_size 16"):
+        Subtomograms([replace(source, centres=rim)], 16, seed=0)
+
+
+def test_bounds_keep_two_networks_apart(source):
+    top = Subtomograms([replace(source, bounds=(0, 28))], 16, seed=0, random_rot_weight=0.5)
+    assert max(d.low[1] for d in draws(top)) + 16 <= 28
+
+
+def test_ranks_share_the_batches_of_one(source):
+    subtomograms = Subtomograms([source], 16, seed=0)
+    whole = [[s.draw for s in b] for b in subtomograms.batches(3, 4)]
+    parts = [
+        [[s.draw for s in b] for b in subtomograms.batches(3, 4, rank=r, ranks=2)] for r in (0, 1)
+    ]
+    assert [len(b) for b in whole] == [4, 2]
+    for batch, left, right in zip(whole, *parts, strict=True):
+        assert sorted(d.seed for d in batch) == sorted(d.seed for d in left + right)
+    later = [[s.draw.seed for s in b] for b in subtomograms.batches(3, 4, first=1)]
+    assert later == [[d.seed for d in whole[1]]]
+
+
+def test_both_directions_doubles_the_batch_with_halves_exchanged(source):
+    subtomograms = Subtomograms([source], 16, seed=0, swap=False)
+    samples = next(subtomograms.batches(0, 3))
+    device = torch.device("cpu")
+    batch = Assembler([source], CtfTreatment(mode="network"), device, both_directions=True)(samples)
+    assert batch.first.shape == (6, 1, 16, 16, 16)
+    assert torch.equal(batch.first[3:], batch.second[:3])
+    assert torch.equal(batch.turned[3:], batch.turned[:3])
+    assert len(set(batch.seeds)) == 6
+    assert batch.ctf.prediction.shape == (6, 1, 16, 16, 9)
