@@ -8,15 +8,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isonet2.commands.check import check as check
+    from isonet2.commands.deconv import deconv as deconv
+    from isonet2.commands.denoise import denoise as denoise
+    from isonet2.commands.fsc import fsc as fsc
+    from isonet2.commands.json2star import json2star as json2star
+    from isonet2.commands.make_mask import make_mask as make_mask
+    from isonet2.commands.power_law import power_law as power_law
     from isonet2.commands.predict import predict as predict
     from isonet2.commands.prepare_star import prepare_star as prepare_star
+    from isonet2.commands.psf import psf as psf
     from isonet2.commands.refine import refine as refine
+    from isonet2.commands.resize import resize as resize
     from isonet2.commands.simulate import simulate as simulate
+    from isonet2.commands.star2json import star2json as star2json
     from isonet2.errors import InputError as InputError
+    from isonet2.parameters import CheckParameters as CheckParameters
+    from isonet2.parameters import DeconvParameters as DeconvParameters
+    from isonet2.parameters import DenoiseParameters as DenoiseParameters
+    from isonet2.parameters import FscParameters as FscParameters
+    from isonet2.parameters import Json2StarParameters as Json2StarParameters
+    from isonet2.parameters import MakeMaskParameters as MakeMaskParameters
+    from isonet2.parameters import PowerLawParameters as PowerLawParameters
     from isonet2.parameters import PredictParameters as PredictParameters
     from isonet2.parameters import PrepareStarParameters as PrepareStarParameters
+    from isonet2.parameters import PsfParameters as PsfParameters
     from isonet2.parameters import RefineParameters as RefineParameters
+    from isonet2.parameters import ResizeParameters as ResizeParameters
     from isonet2.parameters import SimulateParameters as SimulateParameters
+    from isonet2.parameters import Star2JsonParameters as Star2JsonParameters
     from isonet2.parameters import read_parameters as read_parameters
     from isonet2.parameters import write_parameters as write_parameters
 

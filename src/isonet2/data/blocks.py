@@ -13,6 +13,7 @@ import starfile
 from isonet2.errors import InputError
 
 BLOCK_START = re.compile(r"^(?=[ \t]*data_)", re.MULTILINE)
+LOOP = re.compile(r"^[ \t]*loop_", re.MULTILINE)
 COLUMN = re.compile(r"^[ \t]*_(\S+)", re.MULTILINE)
 UNSAFE = re.compile(r"\S[\"'#]\S|\S#")
 MISSING = frozenset({"", "none", "nan", "<na>", "null"})
@@ -107,18 +108,27 @@ def _block_name(section: str) -> str:
     return section.splitlines()[0].strip().removeprefix("data_")
 
 
-def render(blocks: Mapping[str, pd.DataFrame]) -> str:
+def render(blocks: Mapping[str, Any]) -> str:
     """Text of whole blocks whose cells are text already."""
     text: str = starfile.to_string(dict(blocks))
     return text[text.index("data_") :]
+
+
+def has_loop(star: StarFile, name: str) -> bool:
+    """Whether a block is a table (`loop_`), not names with one value each."""
+    return LOOP.search(star_section(star.text, name)) is not None
+
+
+def star_section(text: str, name: str) -> str:
+    """The lines of one block."""
+    return next(part for part in BLOCK_START.split(text)[1:] if _block_name(part) == name)
 
 
 def replace_block(star: StarFile, name: str, frame: pd.DataFrame) -> str:
     """Text of a STAR file with one block changed; all other lines stay as they are."""
     sections = BLOCK_START.split(star.text)
     at = next(i for i, text in enumerate(sections) if i and _block_name(text) == name)
-    is_loop = re.search(r"^[ \t]*loop_", sections[at], re.MULTILINE) is not None
-    block: Any = frame if is_loop else dict(frame.iloc[0])
+    block: Any = frame if LOOP.search(sections[at]) else dict(frame.iloc[0])
     lines = sections[at].splitlines()
     kept = len(lines)
     while kept and (not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#")):

@@ -6,19 +6,35 @@ from isonet2.parameters.preparation import PrepareStarParameters, SimulateParame
 from isonet2.parameters.processing import DeconvParameters, MakeMaskParameters, PredictParameters
 from isonet2.parameters.record import package_version, read_parameters, write_parameters
 from isonet2.parameters.shared import ARCHITECTURES
+from isonet2.parameters.tools import (
+    CheckParameters,
+    FscParameters,
+    Json2StarParameters,
+    PowerLawParameters,
+    PsfParameters,
+    ResizeParameters,
+    Star2JsonParameters,
+)
 from isonet2.parameters.training import DenoiseParameters, RefineParameters, TrainingParameters
 
 __all__ = [
     "ARCHITECTURES",
     "COMMANDS",
+    "CheckParameters",
     "DeconvParameters",
     "DenoiseParameters",
+    "FscParameters",
+    "Json2StarParameters",
     "MakeMaskParameters",
     "Parameters",
+    "PowerLawParameters",
     "PredictParameters",
     "PrepareStarParameters",
+    "PsfParameters",
     "RefineParameters",
+    "ResizeParameters",
     "SimulateParameters",
+    "Star2JsonParameters",
     "TrainingParameters",
     "package_version",
     "read_parameters",

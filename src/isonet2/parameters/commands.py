@@ -2,12 +2,35 @@
 
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
-from isonet2.parameters.processing import PredictParameters
-from isonet2.parameters.training import RefineParameters
+from isonet2.parameters.processing import (
+    DeconvParameters,
+    MakeMaskParameters,
+    PredictParameters,
+)
+from isonet2.parameters.tools import (
+    CheckParameters,
+    FscParameters,
+    Json2StarParameters,
+    PowerLawParameters,
+    PsfParameters,
+    ResizeParameters,
+    Star2JsonParameters,
+)
+from isonet2.parameters.training import DenoiseParameters, RefineParameters
 
 COMMANDS: dict[str, type[Parameters]] = {
     "prepare_star": PrepareStarParameters,
+    "deconv": DeconvParameters,
+    "make_mask": MakeMaskParameters,
+    "denoise": DenoiseParameters,
     "refine": RefineParameters,
     "predict": PredictParameters,
     "simulate": SimulateParameters,
+    "resize": ResizeParameters,
+    "fsc": FscParameters,
+    "psf": PsfParameters,
+    "power_law": PowerLawParameters,
+    "star2json": Star2JsonParameters,
+    "json2star": Json2StarParameters,
+    "check": CheckParameters,
 }

@@ -89,6 +89,39 @@ def loss_picture(path: Path | str, history: Sequence[Mapping[str, float]]) -> No
     _save(figure, path)
 
 
+def fsc_picture(
+    path: Path | str,
+    frequency: Floats,
+    curves: Mapping[str, Floats],
+    thresholds: Sequence[float] = (0.5, 0.143),
+) -> None:
+    """Draw Fourier shell correlations.
+
+    Parameters
+    ----------
+    path
+        PNG file to write.
+    frequency
+        1/angstrom.
+    curves
+        Correlations at these frequencies by name; NaN is left out.
+    thresholds
+        Levels that are marked.
+    """
+    figure = _figure(1.6, 1)
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(frequency, curve, label=name)
+    for level in thresholds:
+        axes.axhline(level, color="grey", linestyle=":", linewidth=1)
+    low = min(-0.05, *(float(np.nanmin(curve, initial=0)) for curve in curves.values()))
+    axes.set(xlim=(0, float(frequency[-1])), ylim=(low, 1.05))
+    axes.set(xlabel="frequency (1/angstrom)", ylabel="FSC", title="Fourier shell correlation")
+    axes.legend()
+    axes.grid(visible=True, alpha=0.3)
+    _save(figure, path)
+
+
 def overlay_picture(path: Path | str, volume: Floats, mask: Floats) -> None:
     """Draw the outline of a mask over the middle slices of its volume.
 

@@ -1,0 +1,217 @@
+"""The command `resize`: tomograms on a coarser grid, and the table that lists them."""
+
+import logging
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from isonet2.data.blocks import cell, read_star, replace_block
+from isonet2.data.coordinates import read_coordinates
+from isonet2.data.files import atomic_path
+from isonet2.data.formats import BY_SUFFIX
+from isonet2.data.names import stem
+from isonet2.data.star import Tomogram, TomogramTable, find_table
+from isonet2.data.volumes import Triple, Volume, VolumeWriter, open_volume, slabs
+from isonet2.errors import InputError
+from isonet2.parameters import ResizeParameters, write_parameters
+from isonet2.physics.resampling import coarse_length, coarsen, grid_ratio
+
+log = logging.getLogger(__name__)
+
+FOLDERS = {
+    "rlnTomoName": "full",
+    "rlnTomoReconstructedTomogram": "full",
+    "rlnTomoReconstructedTomogramHalf1": "EVN",
+    "rlnTomoReconstructedTomogramHalf2": "ODD",
+    "rlnDeconvTomoName": "deconv",
+    "rlnDenoisedTomoName": "denoised",
+    "rlnCorrectedTomoName": "corrected",
+    "rlnGroundTruth": "truth",
+    "rlnMaskName": "mask",
+}
+"""Columns of volumes, and the folders that their binned files go to."""
+MASK = "rlnMaskName"
+COLUMN_VOXELS = 2**22  # that are worked on at once along z
+
+
+def resize(parameters: ResizeParameters) -> Path:
+    """Bin a volume, or every volume of a table.
+
+    Memory holds a volume that is binned along x and y, and a few slices of the original.
+
+    Parameters
+    ----------
+    parameters
+        Volume or table, voxel size and folder.
+
+    Returns
+    -------
+    Path
+        The binned volume, or the new table.
+
+    Raises
+    ------
+    InputError
+        When a voxel size is not known, or finer than what there is; nothing is written then.
+    """
+    p = parameters
+    if p.volumes.suffix.lower() == ".star":
+        return _resize_table(p)
+    source = open_volume(p.volumes)
+    size = p.old_pixel_size or _known_size(source)
+    ratio = _ratio(p, size, source.path)
+    path = _output(p.output_dir, stem(source.path), source.path)
+    if path.resolve() == source.path.resolve():
+        raise InputError(f"output_dir {p.output_dir}: holds {source.path} itself; choose another")
+    _bin(source, path, ratio, size)
+    _tell(source.path, size, ratio)
+    write_parameters(p, p.output_dir)
+    return path
+
+
+def _resize_table(p: ResizeParameters) -> Path:
+    """Bin the volumes of a table and write a table of them."""
+    table = TomogramTable.read(p.volumes)
+    path = p.output_dir / p.volumes.name
+    if path.resolve() == p.volumes.resolve():
+        raise InputError(f"output_dir {p.output_dir}: holds {p.volumes} itself; choose another")
+    chosen = table.select(p.tomo_idx)
+    plans = {tomogram.index: _plan(p, tomogram) for tomogram in chosen}
+    cells: dict[int, Mapping[str, object]] = {}
+    for tomogram in chosen:
+        files, size, ratio = plans[tomogram.index]
+        found: dict[str, object] = {}
+        for column, source in files.items():
+            output = _output(p.output_dir / FOLDERS[column], tomogram.name, source.path)
+            _bin(source, output, ratio, size, is_mask=column == MASK)
+            found[column] = output
+        found |= _other_cells(p, tomogram, size, ratio)
+        cells[tomogram.index] = found
+        _tell(tomogram.name, size, ratio)
+    _write_table(path, table, cells)
+    write_parameters(p, p.output_dir)
+    log.info("wrote %s", path)
+    return path
+
+
+def _plan(p: ResizeParameters, tomogram: Tomogram) -> tuple[dict[str, Volume], float, Fraction]:
+    """A tomogram's volumes, its voxel size and the ratio of the grids; all is checked here."""
+    files = {}
+    for column in FOLDERS:
+        is_path = column != "rlnTomoName" or "rlnTomoReconstructedTomogram" not in tomogram.cells
+        if is_path and tomogram.cells.get(column, "None") not in ("None", ""):
+            files[column] = open_volume(tomogram.column(column))
+    if not files:
+        raise InputError(f"{tomogram.table}: tomogram {tomogram.index} lists no volume")
+    first = next(iter(files.values()))
+    for volume in files.values():
+        if volume.shape != first.shape:
+            raise InputError(
+                f"{volume.path}: its shape {volume.shape} (z, y, x) is not that of {first.path}, "
+                f"{first.shape}; a tomogram's volumes share one grid"
+            )
+    size = p.old_pixel_size or tomogram.pixel_size or _known_size(first)
+    return files, size, _ratio(p, size, first.path)
+
+
+def _known_size(volume: Volume) -> float:
+    if volume.voxel_size is None:
+        raise InputError(f"{volume.path}: has no voxel size; add --old_pixel_size")
+    return float(np.mean(volume.voxel_size))
+
+
+def _ratio(p: ResizeParameters, size: float, path: Path) -> Fraction:
+    if p.pixel_size < size * 0.999:
+        raise InputError(
+            f"pixel_size {p.pixel_size:g} is finer than the {size:g} A of {path}, and detail that "
+            f"was not recorded cannot be made; give {size:g} or more"
+        )
+    return grid_ratio(size, p.pixel_size)
+
+
+def _output(folder: Path, name: str, source: Path) -> Path:
+    """File of a result, in the format of its source where that is one that we write."""
+    suffix = source.suffix.lower()
+    return folder / f"{name}{suffix if suffix in BY_SUFFIX else '.mrc'}"
+
+
+def _bin(
+    source: Volume, path: Path, ratio: Fraction, size: float, *, is_mask: bool = False
+) -> None:
+    """Bin along x and y slab by slab, then along z; masks stay within 0 and 1, hard ones hard."""
+    z, y, x = (coarse_length(n, ratio) for n in source.shape)
+    flat = np.empty((source.shape[0], y, x), np.float32)
+    hard = is_mask
+    for region in slabs(source):
+        slab = source.read(region)
+        hard = hard and bool(np.isin(slab, (0, 1)).all())
+        flat[region[0]] = coarsen(torch.from_numpy(slab), ratio, (1, 2)).numpy()
+    low, high, far = (round(n * ratio) for n in source.header.start)
+    with VolumeWriter(
+        path,
+        like=source,
+        shape=(z, y, x),
+        voxel_size=_new_voxel(source, size, ratio),
+        start=(low, high, far),
+        label=f"IsoNet2 resize: {ratio.numerator} voxels for {ratio.denominator}",
+    ) as writer:
+        rows = max(1, COLUMN_VOXELS // (source.shape[0] * x))
+        for first in range(0, y, rows):
+            part = slice(first, min(first + rows, y))
+            block = coarsen(torch.from_numpy(flat[:, part]), ratio, (0,)).numpy()
+            if is_mask:
+                block = (block >= 0.5).astype(np.float32) if hard else block.clip(0, 1)
+            writer.write((slice(0, z), part, slice(0, x)), block)
+
+
+def _new_voxel(source: Volume, size: float, ratio: Fraction) -> Triple:
+    """New voxel size; slightly different edges of a header stay so when they mean `size`."""
+    edges = source.voxel_size
+    if edges is None or abs(float(np.mean(edges)) / size - 1) > 1e-3:
+        edges = (size, size, size)
+    z, y, x = (float(edge / ratio) for edge in edges)
+    return z, y, x
+
+
+def _other_cells(
+    p: ResizeParameters, tomogram: Tomogram, size: float, ratio: Fraction
+) -> dict[str, object]:
+    """Cells of a row that depend on the voxel."""
+    found: dict[str, object] = {"rlnPixelSize": float(size / ratio)}
+    if "rlnTomoTomogramBinning" in tomogram.cells:
+        binning = float(tomogram.cells["rlnTomoTomogramBinning"])
+        found["rlnTomoTomogramBinning"] = float(binning / ratio)
+    if tomogram.mask_boundary is not None:
+        log.warning("%s: rlnMaskBoundary is left out, draw it anew", tomogram.name)
+        found["rlnMaskBoundary"] = None
+    if tomogram.box_file is not None:
+        points = read_coordinates(tomogram.box_file) * float(ratio)
+        path = p.output_dir / "coordinates" / f"{tomogram.name}.txt"
+        with atomic_path(path) as temporary:
+            np.savetxt(temporary, points[:, ::-1], fmt="%.3f")
+        found["rlnBoxFile"] = path
+    return found
+
+
+def _write_table(
+    path: Path, table: TomogramTable, cells: Mapping[int, Mapping[str, object]]
+) -> None:
+    """The old table with the rows that were worked on, and new cells in them."""
+    star = read_star(table.path)
+    block = find_table(star.path, star.blocks)
+    positions = {tomogram.index: i for i, tomogram in enumerate(table.tomograms)}
+    frame = star.blocks[block].iloc[[positions[index] for index in cells]].copy()
+    for row, values in zip(frame.index, cells.values(), strict=True):
+        for column, value in values.items():
+            if column not in frame:
+                frame[column] = "None"
+            frame.loc[row, column] = cell(value)
+    with atomic_path(path) as temporary:
+        temporary.write_text(replace_block(star, block, frame), encoding="utf-8")
+
+
+def _tell(name: Path | str, size: float, ratio: Fraction) -> None:
+    log.info("%s: %g A to %g A", name, size, float(size / ratio))
