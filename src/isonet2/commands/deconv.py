@@ -1,0 +1,190 @@
+"""Deconvolve the CTF from tomograms."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from isonet2.commands.each import for_each
+from isonet2.data.inputs import TomogramInput, open_input
+from isonet2.data.moments import Moments
+from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
+from isonet2.errors import InputError
+from isonet2.parameters import DeconvParameters, package_version, write_parameters
+from isonet2.physics.binning import Block, Region
+from isonet2.physics.ctf import ContrastTransfer, WienerSettings
+from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
+from isonet2.reports.progress import progress_bar
+from isonet2.training.devices import use_threads
+from isonet2.training.sources import ctf_of
+
+log = logging.getLogger(__name__)
+
+
+def deconv(parameters: DeconvParameters) -> int:
+    """Deconvolve the chosen tomograms of a table; one that fails does not stop the others.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when all went well, else 2.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    tomograms = table.select(parameters.tomo_idx)
+    log.info("computing with %d processor threads", use_threads(parameters.ncpus))
+    write_parameters(parameters, parameters.output_dir)
+
+    def work(tomogram: Tomogram, label: str) -> None:
+        output = deconvolve_one(parameters, tomogram, label)
+        update(table.path, tomogram.index, {"rlnDeconvTomoName": output})
+
+    return for_each(tomograms, work, "deconvolved", parameters.output_dir)
+
+
+def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str) -> Path:
+    """Deconvolve one tomogram.
+
+    Returns
+    -------
+    Path
+        The result, in its input's scale: of the same mean and deviation over all voxels.
+
+    Raises
+    ------
+    InputError
+        When its defocus or voxel size is not known, or its file cannot be used.
+    """
+    ctf = _ctf(tomogram)
+    source = open_input(tomogram, parameters.input_column)
+    output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
+    source.refuse_to_replace(output)
+    pixel = source.pixel_size(tomogram)
+    settings = WienerSettings(
+        parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
+    )
+    filtering = Deconvolution(ctf, settings, pixel, parameters.phaseflipped)
+    log.info(
+        "%s: defocus %g A, %g kV, Cs %g mm, amplitude contrast %g, phase shift %g degrees, "
+        "%g A voxels",
+        label,
+        ctf.defocus,
+        ctf.voltage,
+        ctf.spherical_aberration,
+        ctf.amplitude_contrast,
+        ctf.phase_shift,
+        pixel,
+    )
+    chunk = parameters.chunk_size
+    if chunk is not None and chunk < max(source.shape):
+        _in_chunks(filtering, source, tomogram, output, label, chunk, parameters.overlap_rate)
+    else:
+        _at_once(filtering, source, tomogram, output)
+    return output
+
+
+def _ctf(tomogram: Tomogram) -> ContrastTransfer:
+    ctf = ctf_of(tomogram)
+    if ctf is None:
+        raise InputError(
+            f"{tomogram.table} holds no defocus of it; fill in rlnDefocus (angstrom, positive "
+            f"for underfocus) of tomogram {tomogram.index}"
+        )
+    return ctf
+
+
+def _at_once(
+    filtering: Deconvolution, source: TomogramInput, tomogram: Tomogram, output: Path
+) -> None:
+    """Filter the whole volume by one Fourier transform."""
+    need, have = (
+        memory_of_whole(source.shape),
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    )
+    if need > have:
+        raise InputError(
+            f"needs {need / 1e9:.0f} GB of memory as a whole and this machine has "
+            f"{have / 1e9:.0f} GB; use --chunk_size 256"
+        )
+    before = source.moments()
+    z, y, x = source.shape
+    data = torch.from_numpy(source.read((slice(0, z), slice(0, y), slice(0, x))))
+    data -= before.mean
+    result = filtering.whole(data).numpy()
+    after = Moments()
+    for region in slabs(source.volumes[0]):
+        after.add(Moments.of(result[region]))
+    _write(output, source, tomogram, lambda region: result[region], before, after)
+
+
+def _in_chunks(
+    filtering: Deconvolution,
+    source: TomogramInput,
+    tomogram: Tomogram,
+    output: Path,
+    label: str,
+    chunk_size: int,
+    overlap_rate: float,
+) -> None:
+    """Filter cube by cube in bounded memory.
+
+    The deviation of the result is known when all of it was made; so it is written as it comes
+    to a file beside the output, and from there in the input's scale.
+    """
+    before = source.moments()
+    after = Moments()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".deconv_", dir=output.parent) as folder:
+        scratch = Path(folder) / "unscaled.mrc"
+        with (
+            VolumeWriter(scratch, shape=source.shape, label="not in scale") as writer,
+            progress_bar(label, 1) as bar,
+        ):
+
+            def read(region: Region) -> Block:
+                block: Block = source.read(region) - np.float32(before.mean)
+                return block
+
+            def write(region: Region, block: Block) -> None:
+                after.add(Moments.of(block))
+                writer.write(region, block)
+
+            filtering.chunked(
+                read,
+                write,
+                source.shape,
+                chunk_size=chunk_size,
+                overlap_rate=overlap_rate,
+                progress=bar.update,
+            )
+        unscaled: Volume = open_volume(scratch)
+        _write(output, source, tomogram, unscaled.read, before, after)
+
+
+def _write(
+    output: Path,
+    source: TomogramInput,
+    tomogram: Tomogram,
+    read: Callable[[Region], Block],
+    before: Moments,
+    after: Moments,
+) -> None:
+    """Write the result slab by slab, brought to the input's mean and deviation."""
+    if after.std <= 1e-12 * before.std:
+        raise InputError(
+            "nothing is left of it; lower snrfalloff or highpassnyquist, or raise deconvstrength"
+        )
+    scale = np.float32(before.std / after.std)
+    shift = np.float32(before.mean - after.mean * before.std / after.std)
+    with VolumeWriter(
+        output,
+        like=source.volumes[0],
+        voxel_size=source.voxel_size(tomogram),
+        label=f"IsoNet2 {package_version()} CTF deconvolution",
+    ) as writer:
+        for region in slabs(source.volumes[0]):
+            writer.write(region, read(region) * scale + shift)

@@ -1,0 +1,36 @@
+"""Train a network that takes noise away, on pairs of half tomograms."""
+
+from pathlib import Path
+
+from isonet2.commands.train import train
+from isonet2.data.star import TomogramTable
+from isonet2.errors import InputError
+from isonet2.parameters import DenoiseParameters
+from isonet2.training.objectives import Recipe
+
+
+def denoise(parameters: DenoiseParameters) -> list[Path]:
+    """Train on the halves that a table lists (noise2noise).
+
+    Returns
+    -------
+    list of Path
+        The checkpoint that `predict` takes; two with `split_halves`.
+
+    Raises
+    ------
+    InputError
+        When a tomogram has no halves.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    lacking = [t.name for t in table.tomograms if t.half1 is None or t.half2 is None]
+    if lacking:
+        raise InputError(
+            f"{parameters.star_file}: denoise learns from pairs of halves, and "
+            f"{', '.join(lacking)} has none in rlnTomoReconstructedTomogramHalf1 and ...Half2; "
+            f"list them with isonet.py prepare_star --even and --odd, or train on full tomograms "
+            f"with isonet.py refine --method isonet2"
+        )
+    return train(
+        parameters, "n2n", table, Recipe(loss_func=parameters.loss_func, apply_mw_x1=False)
+    )

@@ -1,0 +1,151 @@
+"""Make masks that keep the specimen and leave out empty regions."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isonet2.commands.each import for_each
+from isonet2.data.boundary import read_boundary
+from isonet2.data.inputs import TomogramInput, open_input
+from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.volumes import VolumeWriter, slabs
+from isonet2.errors import InputError
+from isonet2.parameters import MakeMaskParameters, package_version, write_parameters
+from isonet2.physics import masking
+from isonet2.physics.binning import bin_volume, unbin
+from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
+from isonet2.reports.pictures import overlay_picture
+from isonet2.training.devices import use_threads
+
+log = logging.getLogger(__name__)
+
+FEW, MANY = 0.05, 0.95
+
+REMEDIES = {
+    masking.BOTH: "raise density_percentage ({density_percentage:g}) or std_percentage "
+    "({std_percentage:g})",
+    masking.CROP: "lower z_crop ({z_crop:g})",
+    masking.BOUNDARY: "draw rlnMaskBoundary around the specimen, in voxels of this tomogram",
+}
+"""What to change when nothing is left after a step."""
+
+
+def make_mask(parameters: MakeMaskParameters) -> int:
+    """Make masks of the chosen tomograms of a table; one that fails does not stop the others.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when all went well, else 2.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    tomograms = table.select(parameters.tomo_idx)
+    use_threads(None)
+    write_parameters(parameters, parameters.output_dir)
+
+    def work(tomogram: Tomogram, label: str) -> None:
+        output = mask_one(parameters, tomogram, label)
+        update(table.path, tomogram.index, {"rlnMaskName": output})
+
+    return for_each(tomograms, work, "masks made", parameters.output_dir)
+
+
+def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> Path:
+    """Make the mask of one tomogram, and a picture of it beside it.
+
+    Returns
+    -------
+    Path
+        The mask: 1 where the specimen is, else 0.
+
+    Raises
+    ------
+    InputError
+        When the mask is empty, or a file cannot be used.
+    """
+    source = open_input(tomogram, parameters.input_column)
+    output = parameters.output_dir / f"{tomogram.name}_mask.mrc"
+    source.refuse_to_replace(output)
+    binned = binned_input(source)
+    mask = specimen_mask(
+        torch.from_numpy(-binned),
+        patch_size=parameters.patch_size,
+        density_percentage=parameters.density_percentage,
+        std_percentage=parameters.std_percentage,
+        z_crop=parameters.z_crop,
+        boundary=_boundary(tomogram),
+    )
+    refuse_empty(mask, parameters)
+    log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
+    if not FEW <= mask.fraction <= MANY:
+        log.warning(
+            "%s: the mask keeps %.1f %% of the voxels (%s); look at %s, and change %s if it "
+            "misses the point",
+            tomogram.name,
+            100 * mask.fraction,
+            _steps(mask),
+            output.with_suffix(".png"),
+            "density_percentage, std_percentage or z_crop",
+        )
+    voxels = mask.voxels.numpy()
+    write_mask(output, voxels, source, tomogram)
+    overlay_picture(output.with_suffix(".png"), binned, voxels)
+    return output
+
+
+def binned_input(source: TomogramInput) -> NDArray[np.float32]:
+    """A tomogram binned for masking, (z, y, x), in the file's own scale.
+
+    Raises
+    ------
+    InputError
+        When it holds NaN or infinite values, or is constant.
+    """
+    source.moments()
+    return bin_volume(source.read, source.shape, BINNING)
+
+
+def _boundary(tomogram: Tomogram) -> Boundary | None:
+    if tomogram.mask_boundary is None:
+        return None
+    boundary = Boundary(*read_boundary(tomogram.mask_boundary))
+    log.info(
+        "%s: %d polygons of %s%s",
+        tomogram.name,
+        len(boundary.polygons),
+        tomogram.mask_boundary,
+        "" if boundary.z_range is None else ", slices {:g} to {:g}".format(*boundary.z_range),
+    )
+    return boundary
+
+
+def _steps(mask: SpecimenMask) -> str:
+    return ", ".join(f"{step} {100 * part:.1f} %" for step, part in mask.kept.items())
+
+
+def refuse_empty(mask: SpecimenMask, parameters: MakeMaskParameters) -> None:
+    """Raise InputError that says which step left nothing of a mask, and what to change."""
+    if mask.fraction > 0:
+        return
+    step = next(step for step, part in mask.kept.items() if part == 0)
+    remedy = REMEDIES[step].format(**parameters.model_dump())
+    raise InputError(f"the mask is empty after {step} (kept by {_steps(mask)}); {remedy}")
+
+
+def write_mask(
+    path: Path, voxels: NDArray[np.bool_], source: TomogramInput, tomogram: Tomogram
+) -> None:
+    """Write a binned mask at the tomogram's full size, slab by slab."""
+    _, y, x = source.shape
+    with VolumeWriter(
+        path,
+        like=source.volumes[0],
+        voxel_size=source.voxel_size(tomogram),
+        label=f"IsoNet2 {package_version()} mask",
+    ) as writer:
+        for z, _, _ in slabs(source.volumes[0]):
+            region = (z, slice(0, y), slice(0, x))
+            writer.write(region, unbin(voxels, BINNING, region).astype(np.float32))
