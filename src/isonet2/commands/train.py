@@ -15,7 +15,7 @@ from isonet2.commands.preview import Preview, mean_row, write_scalars
 from isonet2.data.files import atomic_path
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
-from isonet2.networks import build_network, edge_multiple
+from isonet2.networks import build_network, edge_multiple, network_options
 from isonet2.parameters import (
     DenoiseParameters,
     PredictParameters,
@@ -196,7 +196,7 @@ class TrainingRun:
             self.fabric.device,
             both_directions=parameters.pairing == "both",
         )
-        self.options: dict[str, Any] = {"normalization": parameters.normalization}
+        self.options = network_options(parameters.arch, normalization=parameters.normalization)
         self.plan = self._plan(threads)
 
     def _plan(self, threads: int) -> Plan:
@@ -282,7 +282,9 @@ class TrainingRun:
             network = build_network(self.parameters.arch, **self.options)
         else:
             earlier = Checkpoint.load(given)
-            if earlier.arch != self.parameters.arch:
+            wanted = self.options.get("definition")
+            defined = earlier.network_options.get("definition")
+            if wanted != defined or (wanted is None and earlier.arch != self.parameters.arch):
                 raise InputError(
                     f"pretrained_model {given}: is a {earlier.arch}, but arch is "
                     f"{self.parameters.arch}; use --arch {earlier.arch}"

@@ -2,18 +2,29 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from isonet2.errors import InputError
+from isonet2.networks.definition import build_definition, is_definition, read_definition
+from isonet2.networks.hsformer import HSFormer
+from isonet2.networks.scunet import SCUNet
 from isonet2.networks.unet import UNet
+from isonet2.networks.vtunet import VTUNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet-small": partial(UNet, filters=16),
     "unet-medium": partial(UNet, filters=32),
     "unet-large": partial(UNet, filters=64),
+    "scunet-small": partial(SCUNet, filters=32, head_channels=16),
+    "scunet-medium": partial(SCUNet, filters=48, head_channels=24),
+    "scunet-large": partial(SCUNet, filters=80, head_channels=40),
+    "scunet-fast": partial(SCUNet, filters=48, head_channels=24, levels=2, patch=2),
+    "HSFormer": HSFormer,
+    "vtunet": VTUNet,
 }
 
 
@@ -27,15 +38,38 @@ def edge_multiple(network: nn.Module) -> int:
     return int(str(network.multiple))
 
 
+def network_options(arch: str, **options: Any) -> dict[str, Any]:
+    """Options that make `arch` again anywhere: those of a YAML file hold its definition.
+
+    Parameters
+    ----------
+    arch
+        A name in `NETWORKS`, or the path of a YAML file.
+    options
+        As for `build_network`.
+
+    Returns
+    -------
+    dict
+        Plain values; `build_network` makes the same network from them without the file.
+    """
+    if "definition" in options or not is_definition(arch):
+        return options
+    return {"definition": read_definition(Path(arch)), **options}
+
+
 def build_network(arch: str, **options: Any) -> nn.Module:
     """Make a fresh network.
 
     Parameters
     ----------
     arch
-        A name in `NETWORKS`.
+        A name in `NETWORKS`, or the path of a YAML file that defines a network.
     options
-        Changes to that architecture's own parameters, such as `normalization`.
+        Changes to that architecture's own parameters: `normalization` is common to all; the
+        architectures with attention apply it to their convolutions. `definition` replaces the
+        content of the YAML file, which then need not exist. What a definition itself says is
+        not changed by options.
 
     Returns
     -------
@@ -45,8 +79,12 @@ def build_network(arch: str, **options: Any) -> nn.Module:
     Raises
     ------
     InputError
-        For a name that is not there.
+        For a name that is not there, or a definition that is not possible.
     """
+    if is_definition(arch):
+        return build_definition(where=arch, **network_options(arch, **options))
     if arch not in NETWORKS:
-        raise InputError(f"arch {arch} is not known; choose one of {', '.join(NETWORKS)}")
+        raise InputError(
+            f"arch {arch} is not known; choose one of {', '.join(NETWORKS)}, or give a YAML file"
+        )
     return NETWORKS[arch](**options)

@@ -1,16 +1,32 @@
 """Building blocks of all architectures: convolution, normalisation, activation, residual."""
 
 import itertools
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 
 Normalization = Literal["batch", "instance", "group", "none"]
+Filters = Annotated[int, Ge(8), Le(512), MultipleOf(8)]
+"""Channels at the top level; the limits of all of these are for networks that users define."""
+Levels = Annotated[int, Ge(1), Le(5)]
+"""Times that a volume is halved."""
+Count = Annotated[int, Ge(1), Le(32)]
+"""Blocks in a row."""
+Kernel = Literal[1, 3, 5, 7]
+"""Edge of a kernel that keeps the size, voxels."""
+Window = Annotated[int, Ge(2), Le(16)]
+"""Edge of an attention window, voxels."""
+HeadChannels = Annotated[int, Ge(8), MultipleOf(8)]
+"""Channels of an attention head; the fast kernels take multiples of 8."""
+Patch = Literal[1, 2]
+"""Edge of what the way into a network merges, voxels."""
 
 
 def _group(channels: int) -> nn.Module:
-    return nn.GroupNorm(max(1, channels // 8), channels)
+    return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)
 
 
 NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {

@@ -5,7 +5,15 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from isonet2.networks.blocks import ConvBlock, ConvStack, Normalization
+from isonet2.networks.blocks import (
+    ConvBlock,
+    ConvStack,
+    Count,
+    Filters,
+    Kernel,
+    Levels,
+    Normalization,
+)
 
 LARGEST_WIDTH = 320
 
@@ -31,10 +39,10 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        filters: int = 32,
-        levels: int = 4,
-        convolutions: int = 3,
-        kernel: int = 3,
+        filters: Filters = 32,
+        levels: Levels = 4,
+        convolutions: Count = 3,
+        kernel: Kernel = 3,
         normalization: Normalization = "batch",
         residual: bool = False,
     ) -> None:

@@ -9,7 +9,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from isonet2.parameters.base import Parameters, Shown
 from isonet2.parameters.words import fold, in_words
 
-ARCHITECTURES = ("unet-small", "unet-medium", "unet-large")
+ARCHITECTURES = (
+    "unet-small",
+    "unet-medium",
+    "unet-large",
+    "scunet-small",
+    "scunet-medium",
+    "scunet-large",
+    "scunet-fast",
+    "HSFormer",
+    "vtunet",
+)
 """Names of the networks that can be trained."""
 
 _INDICES = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")

@@ -1,7 +1,7 @@
 """Checkpoints: weights with all that is needed to use them, and the state to go on from."""
 
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,23 @@ FORMAT = 1
 STATE_FILE = "training_state.pt"
 
 
+def _plain_dict(*_: object) -> dict[Any, Any]:
+    """Stand in for `defaultdict`, which torch does not fill while it refuses code."""
+    return {}
+
+
+_SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
+PLAIN: list[Any] = [
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_plain_dict, "collections.defaultdict"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+    *(OrderedDict, list, dict, float),
+]
+"""What the files may hold besides tensors; numpy 1 named the module of its scalars differently."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A trained network and how to use it.
@@ -29,7 +46,7 @@ class Checkpoint:
     method
         `n2n`, `isonet2` or `isonet2-n2n`.
     arch, network_options
-        What `build_network` made it from.
+        What `build_network` made it from; of a network from YAML the options hold the definition.
     cube_size
         Edge of its training cubes, voxels.
     treatment
@@ -127,15 +144,8 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such model file; check the path")
-    plain: list[Any] = [
-        np.dtype,
-        type(np.float64(0)).__reduce__(np.float64(0))[0],
-        np.dtypes.Float64DType,
-        np.dtypes.Float32DType,
-    ]
-    plain += [defaultdict, OrderedDict, list, dict, float]
     try:
-        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
+        with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             record = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

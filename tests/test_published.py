@@ -1,0 +1,186 @@
+"""A stand-in of the published network, written from its layout alone, and files that hold it."""
+
+import pickle
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from isonet2.errors import InputError
+from isonet2.networks import build_network
+from isonet2.networks.published import translate
+from isonet2.training.checkpoint import Checkpoint
+
+FILTERS, LEVELS, CONVOLUTIONS = 8, 2, 3
+
+
+class Net(nn.Module):
+    def __init__(self, inputs, outputs, count, kernel=3, stride=1):
+        super().__init__()
+        layers = []
+        for number in range(count):
+            wide = inputs if number == 0 else outputs
+            padding = 1 if stride == 1 else 0
+            layers += [
+                nn.Conv3d(wide, outputs, kernel, stride, padding, bias=False),
+                nn.BatchNorm3d(outputs),
+                nn.LeakyReLU(),
+            ]
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Side(nn.Module):
+    def __init__(self, parts):
+        super().__init__()
+        self.module_dict = nn.ModuleDict(parts)
+
+
+class Published(nn.Module):
+    """`upwards` numbers the decoder from the bottom; `bias` is that of the plain convolutions."""
+
+    def __init__(self, upwards=False, bias=True):
+        super().__init__()
+        widths = [FILTERS * 2**n for n in range(LEVELS + 1)]
+        encoder = {"first_conv": nn.Conv3d(1, FILTERS, 3, padding=1, bias=bias)}
+        decoder = {}
+        self.numbers = [LEVELS - 1 - n if upwards else n for n in range(LEVELS)]
+        for n in range(LEVELS):
+            encoder[f"conv_stack_{n}"] = Net(widths[n], widths[n], CONVOLUTIONS)
+            encoder[f"stride_conv_{n}"] = Net(widths[n], widths[n + 1], 1, 2, 2)
+            deconv = nn.ConvTranspose3d(widths[n + 1], widths[n], 2, 2, bias=bias)
+            decoder[f"deconv_{self.numbers[n]}"] = deconv
+            decoder[f"activation_{self.numbers[n]}"] = nn.LeakyReLU()
+            stack = Net(2 * widths[n], widths[n], CONVOLUTIONS)
+            decoder[f"conv_stack_{self.numbers[n]}"] = stack
+        encoder["bottleneck"] = Net(widths[-1], widths[-1], CONVOLUTIONS - 1)
+        self.encoder, self.decoder = Side(encoder), Side(decoder)
+        self.final = nn.Conv3d(FILTERS, 1, 3, padding=1)
+
+    def forward(self, x):
+        down, up = self.encoder.module_dict, self.decoder.module_dict
+        h, skips = down["first_conv"](x), []
+        for n in range(LEVELS):
+            h = down[f"conv_stack_{n}"](h)
+            skips.append(h)
+            h = down[f"stride_conv_{n}"](h)
+        h = down["bottleneck"](h)
+        for n in reversed(range(LEVELS)):
+            number = self.numbers[n]
+            h = torch.cat([skips[n], up[f"deconv_{number}"](h)], 1)
+            h = up[f"conv_stack_{number}"](up[f"activation_{number}"](h))
+        return x + self.final(h)
+
+
+def published(seed=0, **kind):
+    """A network whose normalisations have seen data, so that nothing in it is a default."""
+    torch.manual_seed(seed)
+    network = Published(**kind)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
+            nn.init.normal_(module.running_mean, 0, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()
+
+
+def record(network, prefix=""):
+    metrics = defaultdict(list)
+    metrics["average_loss"] = [np.float64(0.5), 0.25]
+    metrics["outside_loss"] = [np.float32(0.125)]
+    return {
+        "method": "isonet2-n2n",
+        "arch": "unet-medium",
+        "cube_size": 96,
+        "CTF_mode": "network",
+        "do_phaseflip_input": True,
+        "metrics": metrics,
+        "model_state_dict": {f"{prefix}{k}": v for k, v in network.state_dict().items()},
+    }
+
+
+@pytest.mark.parametrize("upwards", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module."])
+def test_a_translated_network_computes_what_the_published_one_does(tmp_path, upwards, bias, prefix):
+    theirs = published(upwards=upwards, bias=bias)
+    arch, options, weights = translate(tmp_path, record(theirs, prefix))
+    ours = build_network(arch, **options)
+    ours.load_state_dict(weights)
+    x = torch.randn(1, 1, 8, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(x), theirs(x))
+
+
+def test_a_published_file_becomes_a_checkpoint(tmp_path):
+    theirs, path = published(), tmp_path / "network_isonet2-n2n_unet-medium_96_full.pt"
+    torch.save(record(theirs), path)
+    checkpoint = Checkpoint.load(path)
+    assert (checkpoint.method, checkpoint.cube_size) == ("isonet2-n2n", 96)
+    assert (checkpoint.treatment.mode, checkpoint.treatment.do_phaseflip_input) == ("network", True)
+    x = torch.randn(1, 1, 8, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(checkpoint.network()(x), theirs(x))
+
+
+@pytest.mark.parametrize(("filters", "arch"), [(16, "unet-small"), (32, "unet-medium")])
+def test_the_width_says_which_architecture_it_is(tmp_path, filters, arch, monkeypatch):
+    monkeypatch.setitem(globals(), "FILTERS", filters)
+    assert translate(tmp_path, record(Published()))[0] == arch
+
+
+def test_scalars_of_older_numpy_are_read(tmp_path):
+    """Numpy 1 called the module of its scalars differently; files keep that name."""
+    path = tmp_path / "old.pt"
+    torch.save(record(published()), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert b"numpy._core.multiarray" in content
+    path.write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert Checkpoint.load(path).method == "isonet2-n2n"
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_file_with_code_is_refused_and_the_code_not_run(tmp_path):
+    sprung, path = tmp_path / "sprung", tmp_path / "network.pt"
+    torch.save(record(published()) | {"metrics": Trap(sprung)}, path)
+    with pytest.raises(InputError, match=r"network\.pt"):
+        Checkpoint.load(path)
+    bare = tmp_path / "bare.pt"
+    bare.write_bytes(pickle.dumps(Trap(sprung)))
+    with pytest.raises(InputError, match=r"bare\.pt"):
+        Checkpoint.load(bare)
+    assert not sprung.exists()
+
+
+def changed(change):
+    content = record(published())
+    change(content["model_state_dict"])
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w: w.update({"layers.0.weight": torch.zeros(1)}), "part named layers.0.weight"),
+        (lambda w: w.pop("final.weight"), "final.weight has shape None"),
+        (lambda w: w.update({"final.weight": torch.zeros(1, 9, 3, 3, 3)}), "final.weight"),
+        (lambda w: w.pop("encoder.module_dict.first_conv.weight"), "first.weight has shape None"),
+        (lambda w: w.clear(), "holds no weights"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(tmp_path, change, says):
+    path = tmp_path / "other.pt"
+    with pytest.raises(InputError, match=says):
+        translate(path, changed(change))
