@@ -64,6 +64,24 @@ def test_a_real_network_trains(monkeypatch):
     assert trial.parameters > 1e4
 
 
+def test_steps_batches_and_precision_are_as_asked_for(monkeypatch):
+    seen = []
+
+    class Watched(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((len(x), torch.is_autocast_enabled("cpu")))
+            return self.layer(x)
+
+    monkeypatch.setattr(module, "build_network", lambda arch: Watched())
+    monkeypatch.setattr(
+        module, "autocast_type", lambda device, mixed: torch.bfloat16 if mixed else torch.float32
+    )
+    for mixed in (True, False):
+        p = CheckParameters(steps=3, batch_size=2, mixed_precision=mixed)
+        assert attempt(p, torch.device("cpu"), "unet-small", 32).problem == ""
+    assert seen == [(2, True)] * 4 + [(2, False)] * 4
+
+
 def test_cube_sizes_that_a_network_refuses_are_said(monkeypatch):
     monkeypatch.setattr(module, "build_network", lambda arch: Tiny())
     monkeypatch.setattr(Tiny, "multiple", 64)

@@ -139,6 +139,24 @@ def test_fsc_by_region_sees_what_is_shared_where(tmp_path, caplog):
     assert "proves nothing inside the missing wedge" in caplog.text
 
 
+def test_fsc_looks_inside_the_mask(tmp_path):
+    """Volumes that are the same in one half and strangers in the other."""
+    shape = (32, 32, 32)
+    ramp = torch.linspace(-12, 12, 32).sigmoid()[:, None, None].expand(shape).contiguous()
+    shared = noise(1, shape)
+    first, second = (
+        put(tmp_path / f"{i}.mrc", ramp * shared + (1 - ramp) * noise(i, shape)) for i in (2, 3)
+    )
+    found = []
+    for name, window in (("same", ramp), ("strange", 1 - ramp)):
+        mask = put(tmp_path / f"{name}.mrc", window)
+        p = FscParameters(first=first, second=second, mask=mask, output_dir=tmp_path / name)
+        rows = fsc(p).read_text().splitlines()[5:]
+        found.append(np.mean([float(row.split(",")[2]) for row in rows]))
+    assert found[0] > 0.9
+    assert found[1] < 0.3
+
+
 def test_fsc_refuses_and_warns(tmp_path, caplog):
     first = put(tmp_path / "a.mrc", noise(0))
     other = put(tmp_path / "b.mrc", noise(0, (8, 9, 10)))
