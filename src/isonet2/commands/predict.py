@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from isonet2.data.star import Tomogram, TomogramTable, update
@@ -19,7 +20,7 @@ from isonet2.physics.tiling import Region
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import Checkpoint
 from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
-from isonet2.training.prediction import Replicas, restore
+from isonet2.training.prediction import Geometry, Replicas, restore, tile_sizes
 from isonet2.training.sampling import Half
 from isonet2.training.sources import geometry_of, halves_of, input_paths
 
@@ -176,24 +177,56 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
         update(table, tomogram.index, columns)
         return
+    try:
+        _write(
+            restorer,
+            halves,
+            geometry,
+            [output, *parts],
+            note,
+            label,
+            tile_sizes(model.cube_size, parameters.padding_factor),
+        )
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        log.warning("%s: out of GPU memory; going on with smaller tiles", label)
+        core = max(1, round(model.cube_size / parameters.padding_factor))
+        smaller = (model.cube_size, core)
+        _write(restorer, halves, geometry, [output, *parts], note, label, smaller)
+    update(table, tomogram.index, columns)
+
+
+def _write(
+    restorer: Restorer,
+    halves: Sequence[Half],
+    geometry: Geometry,
+    paths: Sequence[Path],
+    note: str,
+    label: str,
+    tiles: tuple[int, int],
+) -> None:
+    """Restore a tomogram into its file; with two networks, into three."""
+    parameters, model = restorer.parameters, restorer.model
+    mean = np.float32(np.mean([half.statistics.mean for half in halves]))
+    std = np.float32(np.mean([half.statistics.std for half in halves]))
     with ExitStack() as stack, progress_bar(label, 1) as bar:
         writers = [
             stack.enter_context(
                 VolumeWriter(
                     path,
                     like=halves[0].volume,
-                    voxel_size=_voxel_size(halves[0], tomogram),
+                    voxel_size=(geometry.pixel_size,) * 3
+                    if halves[0].volume.voxel_size is None
+                    else None,
                     dtype=parameters.dtype,
                     label=note,
                 )
             )
-            for path in [output, *parts]
+            for path in paths
         ]
-        mean = np.float32(np.mean([half.statistics.mean for half in halves]))
-        std = np.float32(np.mean([half.statistics.std for half in halves]))
 
         def write(region: Region, block: NDArray[np.float32]) -> None:
-            maps = [block.mean(0), *block] if parts else [block[0]]
+            maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
             for writer, restored in zip(writers, maps, strict=True):
                 writer.write(region, mean - restored * std)
 
@@ -203,13 +236,12 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
             geometry,
             model.treatment,
             write,
-            tile=model.cube_size,
-            padding_factor=parameters.padding_factor,
-            batch=parameters.batch_size or 2 * restorer.replicas.count,
+            tile=tiles[0],
+            core=tiles[1],
+            batch=parameters.batch_size or restorer.replicas.count,
             apply_mw_x1=model.apply_mw_x1,
             progress=bar.update,
         )
-    update(table, tomogram.index, columns)
 
 
 def _parts(restorer: Restorer, tomogram: Tomogram) -> list[Path]:
@@ -226,10 +258,3 @@ def _is_done(path: Path, note: str) -> bool:
         return note in open_volume(path).header.labels
     except InputError:
         return False
-
-
-def _voxel_size(half: Half, tomogram: Tomogram) -> tuple[float, float, float] | None:
-    """The header's voxel size; the table's where the header has none."""
-    if half.volume.voxel_size is not None or tomogram.pixel_size is None:
-        return half.volume.voxel_size
-    return (tomogram.pixel_size,) * 3

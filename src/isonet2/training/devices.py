@@ -90,6 +90,7 @@ def make_fabric(devices: list[torch.device], mixed_precision: bool) -> Fabric:
     Under torchrun or SLURM the ranks that were started are used as they are.
     """
     torch.backends.cudnn.benchmark = True
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind = devices[0].type
     precision = _PRECISIONS[autocast_type(devices[0], mixed_precision)]
     ranks = int(os.environ.get("WORLD_SIZE", "1"))

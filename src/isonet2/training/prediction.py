@@ -20,6 +20,8 @@ from isonet2.training.sampling import Half
 
 Block = NDArray[np.float32]
 
+LEAST_TILE = 96
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -94,6 +96,17 @@ class Replicas:
             return torch.cat(list(parts))
 
 
+def tile_sizes(cube_size: int, padding_factor: float) -> tuple[int, int]:
+    """Edge of a tile and of its trusted core for a network trained on cubes of some edge.
+
+    The part that overlaps is that of a training cube, `cube_size (1 - 1/padding_factor)`; small
+    cubes are grown to about `LEAST_TILE`, so that less of a tile is overlap.
+    """
+    overlap = cube_size - max(1, round(cube_size / padding_factor))
+    tile = cube_size * max(1, round(LEAST_TILE / cube_size))
+    return tile, tile - overlap
+
+
 def restore(
     replicas: Replicas,
     halves: Sequence[Half],
@@ -102,7 +115,7 @@ def restore(
     write: Callable[[Region, Block], None],
     *,
     tile: int,
-    padding_factor: float,
+    core: int,
     batch: int = 1,
     apply_mw_x1: bool = True,
     merge: bool = True,
@@ -121,10 +134,8 @@ def restore(
     write
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
         deviation 1, protein bright. Without `merge`, (networks * halves, z, y, x).
-    tile
-        Edge of a tile, voxels.
-    padding_factor
-        A tile answers for its inner `tile / padding_factor` voxels.
+    tile, core
+        Edge of a tile and of the part that it answers for, voxels; see `tile_sizes`.
     batch
         Tiles at a time.
     merge
@@ -147,7 +158,7 @@ def restore(
         write,
         halves[0].volume.shape,
         tile=tile,
-        core=max(1, round(tile / padding_factor)),
+        core=core,
         batch=batch,
         progress=progress,
     )

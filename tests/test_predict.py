@@ -1,0 +1,161 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from isonet2.commands.predict import predict
+from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.networks import build_network
+from isonet2.parameters import PredictParameters
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.fourier import apply_filter
+from isonet2.physics.wedge import measured
+from isonet2.training.checkpoint import Checkpoint
+from isonet2.training.prediction import tile_sizes
+
+OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
+
+
+def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
+    """A network that returns its input, plus a number."""
+    network = build_network("unet-small", **OPTIONS)
+    with torch.no_grad():
+        network.final.weight.zero_()
+        network.final.bias.fill_(shift)
+    Checkpoint(
+        method=method, arch="unet-small", cube_size=32, treatment=CtfTreatment(),
+        weights=network.state_dict(), network_options=OPTIONS, **fields,
+    ).save(path)  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def star(halves, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(
+        {
+            "rlnIndex": [1],
+            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
+            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
+            "rlnPixelSize": [10.0],
+            "rlnTiltMin": [-60],
+            "rlnTiltMax": [60],
+            "rlnNumberSubtomo": [4],
+        }
+    )
+    write_table(tmp_path / "tomograms.star", frame)
+    return tmp_path / "tomograms.star"
+
+
+def go(star, model, **options):
+    options = {"mixed_precision": False} | options
+    return predict(PredictParameters(star_file=star, model=model, **options))
+
+
+def test_what_the_network_leaves_alone_comes_back_in_the_inputs_scale(star, halves, tmp_path):
+    model = save_model(tmp_path / "m.pt", apply_mw_x1=False)
+    assert go(star, model) == 0
+    written = open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc")
+    mean = (open_volume(halves[0]).read() + open_volume(halves[1]).read()) / 2
+    np.testing.assert_allclose(written.read(), mean, atol=0.02)
+    assert written.voxel_size == pytest.approx((10, 10, 10))
+    assert "do not average" in " ".join(written.header.labels)
+    row = TomogramTable.read(star).tomograms[0]
+    assert row.corrected is not None
+    assert row.denoised is None
+
+
+def test_inputs_lose_what_lies_in_the_wedge(star, halves, tmp_path):
+    go(star, save_model(tmp_path / "m.pt"))
+    written = torch.from_numpy(open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc").read())
+    kept = apply_filter(written, measured(tuple(written.shape), ((-60.0, 60.0),)))
+    assert (written - kept).std() < 0.15 * written.std()
+
+
+def test_a_denoiser_fills_its_own_column(star, tmp_path):
+    go(star, save_model(tmp_path / "m.pt", "n2n"), output_dir="d", output_prefix="x_")
+    row = TomogramTable.read(star).tomograms[0]
+    assert row.denoised is not None
+    assert row.denoised.name == "x_TS_01.mrc"
+    assert row.corrected is None
+
+
+def test_what_is_done_is_skipped_until_something_changes(star, tmp_path):
+    model = save_model(tmp_path / "m.pt")
+    output = tmp_path / "corrected_tomos" / "TS_01.mrc"
+
+    def stamp(**options):
+        go(star, model, **options)
+        return output.stat().st_mtime_ns
+
+    first = stamp()
+    assert stamp() == first
+    second = stamp(overwrite=True)
+    assert second != first
+    third = stamp(padding_factor=2.0)
+    assert third != second
+    save_model(model, shift=0.1)
+    assert stamp(padding_factor=2.0) != third
+
+
+def test_one_bad_tomogram_does_not_stop_the_others(star, halves, tmp_path, caplog):
+    flat = tmp_path / "TS_00_EVN.mrc"
+    write_volume(flat, np.zeros((48, 56, 64), np.float32), voxel_size=10.0, label="test")
+    rows = [(1, flat, flat), (2, halves[0], halves[1])]
+    frame = pd.DataFrame(
+        rows, columns=["rlnIndex", "rlnTomoReconstructedTomogramHalf1",
+                       "rlnTomoReconstructedTomogramHalf2"],
+    ).assign(rlnPixelSize=10.0, rlnTiltMin=-60, rlnTiltMax=60)  # fmt: skip
+    write_table(star, frame)
+    assert go(star, save_model(tmp_path / "m.pt")) == 2
+    assert "TS_00_EVN.mrc" in caplog.text
+    first, second = TomogramTable.read(star).tomograms
+    assert first.corrected is None
+    assert second.corrected is not None
+    assert go(star, tmp_path / "m.pt", tomo_idx="2") == 0
+
+
+def test_two_networks_write_two_maps_and_their_mean(star, tmp_path):
+    a, b = (save_model(tmp_path / f"{n}.pt", shift=s) for n, s in (("a", 0.0), ("b", 1.0)))
+    go(star, a, model2=b)
+    folder = tmp_path / "corrected_tomos"
+    mean, one, two = (
+        open_volume(folder / f"TS_01{part}.mrc").read() for part in ("", "_half1", "_half2")
+    )
+    np.testing.assert_allclose(mean, (one + two) / 2, atol=1e-4)
+    assert np.abs(one - two).min() > 0.1
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float16", 0.02), ("int8", 0.15)])
+def test_small_number_formats_hold_the_same_values(star, tmp_path, dtype, atol):
+    model = save_model(tmp_path / "m.pt")
+    go(star, model)
+    go(star, model, dtype=dtype, output_dir=dtype)
+    full = open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc").read()
+    small = open_volume(tmp_path / dtype / "TS_01.mrc")
+    values = small.read()
+    if dtype == "int8":
+        note = next(t for t in small.header.labels if "stored*" in t)
+        scale, offset = note.split("stored*")[1].split("+", 1)
+        values = values * float(scale) + float(offset)
+    np.testing.assert_allclose(values, full, atol=atol)
+
+
+def test_tiles_grow_but_overlap_as_training_cubes_do():
+    assert tile_sizes(96, 1.5) == (96, 64)
+    assert tile_sizes(48, 1.5) == (96, 80)
+    assert tile_sizes(128, 2.0) == (128, 64)
+
+
+def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
+    torch.manual_seed(0)
+    network = build_network("unet-small", **OPTIONS)
+    path = tmp_path / "m.pt"
+    Checkpoint("isonet2-n2n", "unet-small", 32, CtfTreatment(), network.state_dict(), OPTIONS).save(
+        path
+    )
+    go(star, path)
+    go(star, path, padding_factor=2.0, output_dir="b")
+    a, b = (open_volume(tmp_path / d / "TS_01.mrc").read() for d in ("corrected_tomos", "b"))
+    assert np.abs(a - b).std() < 0.05 * a.std()

@@ -1,0 +1,62 @@
+"""The package gives the numbers of the plain reading of the method."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from isonet2.networks import build_network
+from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
+from isonet2.physics.rotation import cube_rotations
+from isonet2.physics.wedge import measured
+from isonet2.training.objectives import OBJECTIVES, Recipe
+from isonet2.training.sampling import Assembler, Subtomograms
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import reference
+
+
+def half_of(whole):
+    """The half spectrum's part of a whole, shifted spectrum."""
+    n = whole.shape[-1]
+    return torch.fft.ifftshift(whole)[..., : n // 2 + 1]
+
+
+@pytest.mark.parametrize("index", [0, 3, 7, 12, 20])
+def test_masks_agree(index):
+    matrix = cube_rotations()[index]
+    whole = reference.measured_mask(16, -40.0, 62.0, matrix)
+    assert torch.equal(half_of(whole), measured((16,) * 3, ((-40.0, 62.0),), matrix))
+
+
+def test_ctf_agrees():
+    whole = reference.ctf_volume(16, 10.0, 30000.0, 300.0, 2.7, 0.1)
+    slots = ctf_slots(ContrastTransfer(30000.0), CtfTreatment(mode="network"), (16,) * 3, 10.0)
+    torch.testing.assert_close(half_of(whole).abs().float(), slots.prediction, atol=1e-5, rtol=0)
+
+
+def test_losses_agree(source):
+    """Without noise, that is with one half twice, both give the same loss and gradient."""
+    from dataclasses import replace
+
+    single = replace(source, second=source.first)
+    subtomograms = Subtomograms([single], 16, seed=0)
+    samples = next(subtomograms.batches(0, 3))
+    assemble = Assembler(
+        [single], CtfTreatment(mode="network"), torch.device("cpu"), both_directions=True
+    )
+    torch.manual_seed(0)
+    network = build_network("unet-small", filters=2, levels=2, convolutions=1, normalization="none")
+    losses = OBJECTIVES["isonet2-n2n"](network, network, assemble(samples), Recipe(mw_weight=20.0))
+    losses.total.backward()
+    ours = torch.cat([p.grad.flatten() for p in network.parameters()])
+    network.zero_grad()
+    cubes = [torch.from_numpy(s.halves[0]) for s in samples]
+    ctf = reference.ctf_volume(16, 10.0, 30000.0, 300.0, 2.7, 0.1)
+    turns = [s.draw.rotation for s in samples]
+    plain = reference.step_loss(network, cubes, cubes, turns, -60.0, 60.0, ctf, 20.0)
+    plain.backward()
+    theirs = torch.cat([p.grad.flatten() for p in network.parameters()])
+    torch.testing.assert_close(losses.total, plain.float(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)

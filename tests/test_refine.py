@@ -1,0 +1,205 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from isonet2.commands.refine import choose_method, refine
+from isonet2.commands.train import noise_levels
+from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.volumes import open_volume
+from isonet2.errors import InputError
+from isonet2.parameters import RefineParameters
+from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+
+NAME = "network_isonet2-n2n_unet-small_32"
+QUICK = {
+    "arch": "unet-small",
+    "cube_size": 32,
+    "batch_size": 2,
+    "with_preview": False,
+    "ncpus": 1,
+}
+
+
+@pytest.fixture
+def star(halves, tmp_path, monkeypatch):
+    """A table with one pair of halves, and its folder as working folder."""
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(
+        {
+            "rlnIndex": [1],
+            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
+            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
+            "rlnPixelSize": [10.0],
+            "rlnDefocus": [30000.0],
+            "rlnTiltMin": [-60],
+            "rlnTiltMax": [60],
+            "rlnNumberSubtomo": [4],
+            "rlnGroundTruth": [halves[2]],
+        }
+    )
+    path = tmp_path / "tomograms.star"
+    write_table(path, frame)
+    return path
+
+
+def test_a_run_leaves_network_record_history_and_pictures(star):
+    paths = refine(
+        RefineParameters(
+            star_file=star, epochs=2, save_interval=1, CTF_mode="network", mw_weight=20,
+            output_dir="01_test", **(QUICK | {"with_preview": True}),
+        )
+    )  # fmt: skip
+    folder = star.parent / "01_test"
+    assert paths[0].resolve() == (folder / f"{NAME}_full.pt").resolve()
+    names = {p.name for p in folder.iterdir()}
+    assert {
+        "params.yaml", "history.csv", "loss_full.png", STATE_FILE, f"{NAME}_epoch1_full.pt",
+        f"{NAME}_epoch2_full.pt", "TS_01_epoch2.mrc", "TS_01_epoch2.png",
+    } <= names  # fmt: skip
+    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(np.isfinite(float(v)) for row in rows for v in row.values())
+    assert {"loss", "n2n", "mw", "cc_halves_wedge", "fsc_wedge", "cc_measured"} <= rows[0].keys()
+    model = Checkpoint.load(paths[0])
+    assert (model.method, model.cube_size, model.epoch) == ("isonet2-n2n", 32, 2)
+    assert model.treatment.mode == "network"
+    plain = torch.load(paths[0], weights_only=True)
+    assert plain["parameters"]["mw_weight"] == 20
+    preview = open_volume(folder / "TS_01_epoch2.mrc")
+    assert preview.shape == (48, 56, 64)
+    assert preview.voxel_size == pytest.approx((10, 10, 10))
+
+
+def test_the_saved_record_runs_again_to_the_same_weights(star):
+    from isonet2.parameters import read_parameters
+
+    first = refine(RefineParameters(star_file=star, epochs=1, output_dir="a", **QUICK))[0]
+    again = read_parameters(star.parent / "a" / "params.yaml")
+    values = again.model_dump() | {"output_dir": "b"}
+    second = refine(RefineParameters(**values))[0]
+    a, b = (Checkpoint.load(p).weights for p in (first, second))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_two_networks_see_disjoint_halves(star):
+    paths = refine(RefineParameters(star_file=star, epochs=1, split_halves=True, **QUICK))
+    assert [p.name for p in paths] == [f"{NAME}_top.pt", f"{NAME}_bottom.pt"]
+    a, b = (Checkpoint.load(p).weights["final.weight"] for p in paths)
+    assert not torch.equal(a, b)
+
+
+def test_a_pretrained_network_is_the_start(star):
+    first = refine(RefineParameters(star_file=star, epochs=1, output_dir="a", **QUICK))[0]
+    still = QUICK | {"learning_rate": 1e-12, "learning_rate_min": 0.0, "ema": 0.0}
+    second = refine(
+        RefineParameters(star_file=star, epochs=1, output_dir="b", pretrained_model=first, **still)
+    )[0]
+    a, b = (Checkpoint.load(p).weights["first.weight"] for p in (first, second))
+    torch.testing.assert_close(a, b)
+    with pytest.raises(InputError, match="unet-medium"):
+        refine(
+            RefineParameters(
+                star_file=star,
+                epochs=1,
+                pretrained_model=first,
+                **(QUICK | {"arch": "unet-medium"}),
+            )
+        )
+
+
+def test_a_ctf_mode_without_defocus_is_refused(star):
+    from isonet2.data.star import update
+
+    update(star, 1, {"rlnDefocus": None})
+    with pytest.raises(InputError, match="rlnDefocus is empty"):
+        refine(RefineParameters(star_file=star, CTF_mode="network", **QUICK))
+
+
+def test_resume_refuses_other_parameters(star):
+    refine(RefineParameters(star_file=star, epochs=1, **QUICK))
+    with pytest.raises(InputError, match="mw_weight"):
+        refine(RefineParameters(star_file=star, epochs=1, resume=True, mw_weight=7, **QUICK))
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "expected"),
+    [
+        ({"half"}, {}, "isonet2-n2n"),
+        ({"full"}, {}, "isonet2"),
+        ({"half", "full"}, {}, "isonet2-n2n"),
+        ({"half", "full"}, {"noise_level": 0.2}, "isonet2"),
+        ({"half", "full"}, {"method": "isonet2"}, "isonet2"),
+        ({"half"}, {"input_column": "rlnDenoisedTomoName"}, "isonet2"),
+    ],
+)
+def test_method_auto_follows_the_table(star, columns, given, expected, caplog):
+    frame = {"rlnIndex": [1], "rlnTiltMin": [-60], "rlnTiltMax": [60], "rlnPixelSize": [10]}
+    if "half" in columns:
+        frame["rlnTomoReconstructedTomogramHalf1"] = ["e.mrc"]
+        frame["rlnTomoReconstructedTomogramHalf2"] = ["o.mrc"]
+    if "full" in columns:
+        frame["rlnTomoName"] = ["f.mrc"]
+    write_table(star, pd.DataFrame(frame))
+    parameters = RefineParameters(star_file=star, **given)
+    assert choose_method(parameters, TomogramTable.read(star).tomograms) == expected
+    both = columns == {"half", "full"} and "method" not in given
+    assert ("--method isonet2 " in caplog.text) == both
+
+
+def test_noise_levels_follow_their_starting_epochs():
+    parameters = RefineParameters(
+        star_file="x.star", epochs=5, noise_level="[0.1,0.2]", noisestartiter="[2,4]"
+    )
+    assert noise_levels(parameters) == (0.0, 0.1, 0.1, 0.2, 0.2)
+    assert noise_levels(RefineParameters(star_file="x", epochs=2, noise_level=0.3)) == (0.3, 0.3)
+
+
+def command(*words, epochs=4):
+    """A refine command line that runs on one thread."""
+    return [
+        "-m", "isonet2", "refine", "tomograms.star", "--arch", "unet-small", "--cube_size", "32",
+        "--batch_size", "2", "--epochs", str(epochs), "--with_preview", "False",
+        "--gpuID", "cpu", "--ncpus", "1", *words,
+    ]  # fmt: skip
+
+
+def execute(*words, folder):
+    """Run Python with these arguments in a folder, to the end."""
+    subprocess.run([sys.executable, *words], cwd=folder, check=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(star, number):
+    folder = star.parent
+    execute(*command("-o", "whole"), folder=folder)
+    with subprocess.Popen([sys.executable, *command("-o", "cut")], cwd=folder) as process:
+        state = folder / "cut" / STATE_FILE
+        until = time.monotonic() + 100
+        while not state.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(process.pid, number)
+    assert process.returncode != 0
+    execute(*command("-o", "cut", "--resume"), folder=folder)
+    a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("whole", "cut"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.slow
+def test_two_ranks_with_half_the_batch_equal_one_with_the_whole(star):
+    folder = star.parent
+    plain = ("--normalization", "none", "--mixed_precision", "False")
+    execute(*command(*plain, "-o", "one", epochs=1), folder=folder)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    execute(*launcher, *command(*plain, "-o", "two", epochs=1), folder=folder)
+    a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("one", "two"))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=5e-4, rtol=1e-2)
