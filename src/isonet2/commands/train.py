@@ -284,6 +284,11 @@ class TrainingRun:
             earlier = Checkpoint.load(given)
             wanted = self.options.get("definition")
             defined = earlier.network_options.get("definition")
+            if wanted is not None and defined is not None and wanted != defined:
+                raise InputError(
+                    f"pretrained_model {given}: was trained with another definition than "
+                    f"{self.parameters.arch} holds: {defined}; write that into the file"
+                )
             if wanted != defined or (wanted is None and earlier.arch != self.parameters.arch):
                 raise InputError(
                     f"pretrained_model {given}: is a {earlier.arch}, but arch is "
