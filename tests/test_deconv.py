@@ -12,6 +12,8 @@ from isonet2.data.volumes import Volume, open_volume, write_volume
 from isonet2.parameters import DeconvParameters
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution
+from isonet2.physics.fourier import apply_filter, radius
+from isonet2.physics.specimen import build, library
 
 SHAPE = (20, 26, 33)
 OPTICS = {
@@ -208,3 +210,15 @@ def test_threads_and_selection(project):
     finally:
         torch.set_num_threads(before)
     assert [t.deconvolved is None for t in TomogramTable.read("t.star").tomograms] == [True, False]
+
+
+def test_it_brings_the_tomogram_closer_to_the_truth():
+    generator = torch.Generator().manual_seed(2)
+    shape = (32, 64, 64)
+    truth, _ = build(shape, 12.0, library(generator), 0.05, 1, generator)
+    ctf = ContrastTransfer(30_000)
+    blurred = apply_filter(truth, ctf.curve(radius(shape) / 12.0))
+    seen = blurred + 2 * blurred.std() * torch.randn(shape, generator=generator)
+    filtered = Deconvolution(ctf, WienerSettings(), 12.0).whole(seen - seen.mean())
+    before, after = (np.corrcoef(truth.ravel(), v.ravel())[0, 1] for v in (seen, filtered))
+    assert after > 1.5 * before
