@@ -64,8 +64,8 @@ class ResizeParameters(Parameters):
     volumes: Annotated[FilePath, Shown("Basic", positional=True)]
     """STAR table of tomograms, or one volume."""
     pixel_size: Annotated[float, Field(gt=0, le=500), Shown("Basic", "angstrom")] = 10.0
-    """Voxel size to reach, to a thousandth: the size is met as a simple ratio of the old one, so
-    that all axes and headers stay exact, and the size that was reached is said."""
+    """Voxel size to reach. It is met as a ratio of small whole numbers to the old one, mostly to a
+    thousandth, so that all axes and headers stay exact; the size that was reached is said."""
     output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("resized")
     """Folder of the binned volumes and of their table."""
     old_pixel_size: Annotated[
