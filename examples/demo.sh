@@ -12,11 +12,11 @@ run() {
   "$@"
 }
 
-run isonet.py simulate phantom --shape 64,128,128 --count 2 --defocus "[25000,35000]" \
+run isonet.py simulate phantom --shape 64,128,128 --count 2 --defocus 25000,35000 \
   --density 0.1
 
 run isonet.py prepare_star --even phantom/EVN --odd phantom/ODD --tilt_file phantom/tilts.tlt \
-  --defocus "[25000,35000]" --number_subtomos 60
+  --defocus 25000,35000 --number_subtomos 60
 
 run isonet.py refine tomograms.star -o isonet_maps --CTF_mode network --mw_weight 20 \
   --arch unet-small --cube_size 48 --batch_size 4 --epochs 5
