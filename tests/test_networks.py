@@ -15,7 +15,7 @@ from isonet2.networks import (
     edge_multiple,
     network_options,
 )
-from isonet2.networks.blocks import NORMALIZATIONS
+from isonet2.networks.blocks import NORMALIZATIONS, ConvBlock
 from isonet2.networks.custom import CustomNet
 from isonet2.networks.hsformer import HSFormer
 from isonet2.networks.scunet import SCUNet
@@ -282,3 +282,17 @@ def test_a_bad_definition_is_one_sentence(tmp_path, text, says):
 def test_a_missing_definition_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.yml: cannot be read"):
         network_options(str(tmp_path / "none.yml"))
+
+
+@pytest.mark.parametrize("edge", [1, 2, 3])
+def test_weight_gradients_of_tiny_volumes_are_right_in_bfloat16(edge):
+    torch.manual_seed(0)
+    block = ConvBlock(32, 32, normalization="none")
+    x = torch.randn(2, 32, edge, edge, edge)
+    block(x).square().sum().backward()
+    expected = block[0].weight.grad.clone()
+    block.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = block(x)
+    y.float().square().sum().backward()
+    assert (block[0].weight.grad - expected).norm() < 0.02 * expected.norm()

@@ -96,6 +96,40 @@ def test_two_networks_see_disjoint_halves(star):
     assert not torch.equal(a, b)
 
 
+def test_masks_are_made_anew_from_the_prediction(star):
+    given = QUICK | {"epochs": 3, "num_mask_updates": 1}
+    refine(RefineParameters(star_file=star, **given))
+    path = star.parent / "isonet_maps" / "masks" / "TS_01_full_epoch2.mrc"
+    mask = open_volume(path).read()
+    assert set(np.unique(mask)) == {0.0, 1.0}
+    assert 0.02 < mask.mean() < 0.6
+
+
+def test_deconvolution_and_mask_come_first_when_asked(star, halves):
+    from isonet2.data.star import update
+
+    update(star, 1, {"rlnTomoName": halves[0]})
+    given = QUICK | {"epochs": 1, "with_deconv": True, "method": "isonet2", "noise_level": 0.1}
+    paths = refine(RefineParameters(star_file=star, snrfalloff=0.7, **given))
+    assert paths[0].name == "network_isonet2_unet-small_32_full.pt"
+    row = TomogramTable.read(star).tomograms[0]
+    assert row.deconvolved is not None
+    assert row.mask is not None
+
+
+def test_prediction_follows_when_asked(star):
+    refine(RefineParameters(star_file=star, epochs=1, with_predict=True, **QUICK))
+    assert TomogramTable.read(star).tomograms[0].corrected is not None
+
+
+def test_scalars_go_to_tensorboard_when_asked(star):
+    pytest.importorskip("tensorboard")
+    refine(RefineParameters(star_file=star, epochs=1, tensorboard=True, **QUICK))
+    events = list((star.parent / "isonet_maps" / "tensorboard" / "full").iterdir())
+    assert events
+    assert b"n2n" in events[0].read_bytes()
+
+
 def test_a_pretrained_network_is_the_start(star):
     first = refine(RefineParameters(star_file=star, epochs=1, output_dir="a", **QUICK))[0]
     still = QUICK | {"learning_rate": 1e-12, "learning_rate_min": 0.0, "ema": 0.0}

@@ -69,7 +69,7 @@ def test_cubes_are_centred_inside_the_mask(source, tmp_path):
 
 def test_a_mask_without_room_is_an_error(source):
     rim = np.array([[0, 0, 0]], np.int32)
-    with pytest.raises(InputError, match="TS_01.*cube_size 16"):
+    with pytest.raises(InputError, match=r"TS_01.*cube_size 16"):
         Subtomograms([replace(source, centres=rim)], 16, seed=0)
 
 

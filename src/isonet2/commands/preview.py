@@ -88,7 +88,7 @@ class Preview:
             like=first.volume,
             label="IsoNet2 preview, do not average",
         )
-        given = (first.region(_all(mean)) + second.region(_all(mean))) / 2
+        given = (first.region(whole(mean)) + second.region(whole(mean))) / 2
         compare_picture(
             folder / f"{name}.png", {"input": given, "restored": mean}, self.source.pixel_size
         )
@@ -116,7 +116,8 @@ class Preview:
         }
 
 
-def _all(volume: Block) -> Region:
+def whole(volume: Block) -> Region:
+    """The region of all voxels of a volume (z, y, x)."""
     z, y, x = (slice(0, n) for n in volume.shape)
     return z, y, x
 

@@ -1,13 +1,16 @@
 """Train a network that fills the missing wedge and takes noise away."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from isonet2.commands.deconv import deconv
+from isonet2.commands.make_mask import make_mask
 from isonet2.commands.train import train
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
-from isonet2.parameters import RefineParameters
+from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
 from isonet2.training.objectives import Recipe
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ def refine(parameters: RefineParameters) -> list[Path]:
     """
     table = TomogramTable.read(parameters.star_file)
     method = choose_method(parameters, table.tomograms)
+    if parameters.with_deconv:
+        parameters = deconvolve_first(parameters)
+        table = TomogramTable.read(parameters.star_file)
     recipe = Recipe(
         loss_func=parameters.loss_func,
         mw_weight=parameters.mw_weight,
@@ -62,3 +68,35 @@ def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -
             method,
         )
     return method
+
+
+def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
+    """Run `deconv` and `make_mask`, and return parameters that train on what they made.
+
+    Raises
+    ------
+    InputError
+        When one of them failed, or several processes would run them at once.
+    """
+    if "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ:
+        raise InputError(
+            "with_deconv True: several processes would deconvolve at once; run isonet.py deconv "
+            "and isonet.py make_mask first, then refine with --input_column rlnDeconvTomoName"
+        )
+    deconvolution = DeconvParameters(
+        star_file=parameters.star_file,
+        snrfalloff=parameters.snrfalloff,
+        deconvstrength=parameters.deconvstrength,
+        highpassnyquist=parameters.highpassnyquist,
+        phaseflipped=parameters.isCTFflipped,
+        ncpus=parameters.ncpus,
+    )
+    masking = MakeMaskParameters(star_file=parameters.star_file)
+    if deconv(deconvolution) or make_mask(masking):
+        raise InputError(
+            "with_deconv True: not every tomogram could be deconvolved and masked (see above); "
+            "mend or remove those rows"
+        )
+    return parameters.model_copy(
+        update={"input_column": "rlnDeconvTomoName", "with_mask": True, "with_deconv": False}
+    )

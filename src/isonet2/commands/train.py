@@ -12,6 +12,7 @@ import torch
 
 from isonet2.commands.predict import predict
 from isonet2.commands.preview import Preview, mean_row, write_scalars
+from isonet2.commands.remask import MaskUpdates
 from isonet2.data.files import atomic_path
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
@@ -82,7 +83,7 @@ def train(
     for part in parts:
         mine = [_part_of(source, part) for source in sources]
         run = TrainingRun(parameters, method, mine, recipe, devices, threads, part)
-        run.previews = _previews(parameters, table, mine, run)
+        run.watch(table)
         paths.append(run.go())
     if parameters.with_predict and run.fabric.is_global_zero:
         predict(
@@ -114,26 +115,6 @@ def _part_of(source: Source, part: str) -> Source:
     y = source.first.volume.shape[1]
     bounds = {"full": None, "top": (0, y // 2), "bottom": (y // 2, y)}[part]
     return replace(source, bounds=bounds)
-
-
-def _previews(
-    parameters: TrainParameters, table: TomogramTable, sources: Sequence[Source], run: "TrainingRun"
-) -> list[Preview]:
-    if not parameters.with_preview:
-        return []
-    chosen = {tomogram.index for tomogram in table.select(parameters.prev_tomo_idx)}
-    return [
-        Preview(
-            source=source,
-            truth=tomogram.ground_truth,
-            treatment=run.treatment,
-            apply_mw_x1=run.recipe.apply_mw_x1,
-            cube_size=parameters.cube_size,
-            precision=autocast_type(run.fabric.device, parameters.mixed_precision),
-        )
-        for tomogram, source in zip(table.tomograms, sources, strict=True)
-        if tomogram.index in chosen
-    ]
 
 
 def treatment_of(parameters: TrainParameters) -> CtfTreatment:
@@ -181,6 +162,7 @@ class TrainingRun:
         self.treatment = treatment_of(parameters)
         self.devices = devices
         self.previews: list[Preview] = []
+        self.remask: MaskUpdates | None = None
         self.fabric = make_fabric(devices, parameters.mixed_precision)
         self.subtomograms = Subtomograms(
             sources,
@@ -233,6 +215,8 @@ class TrainingRun:
         training = start(self._network(), self.plan)
         if self.parameters.resume:
             self._take_over(training)
+        if self.remask is not None:
+            self.remask.apply(self.subtomograms, training.epoch)
         if self.fabric.is_global_zero:
             write_parameters(self.parameters, self.folder)
         log.info(
@@ -261,7 +245,7 @@ class TrainingRun:
                     self.recipe,
                     self.plan,
                     on_step=on_step,
-                    on_epoch=self._keep,
+                    on_epoch=self._after_epoch,
                     on_stop=lambda state: state.save(self.state, self.record),
                     stop=request if self.fabric.world_size == 1 else lambda: False,
                 )
@@ -319,10 +303,39 @@ class TrainingRun:
             )
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
 
+    def watch(self, table: TomogramTable) -> None:
+        """Choose what is restored during the run: previews, and masks to be made anew."""
+        p = self.parameters
+        precision = autocast_type(self.fabric.device, p.mixed_precision)
+        everything = [
+            Preview(
+                source=source,
+                truth=tomogram.ground_truth,
+                treatment=self.treatment,
+                apply_mw_x1=self.recipe.apply_mw_x1,
+                cube_size=p.cube_size,
+                precision=precision,
+            )
+            for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
+        ]
+        if p.with_preview:
+            chosen = {tomogram.index for tomogram in table.select(p.prev_tomo_idx)}
+            pairs = zip(table.tomograms, everything, strict=True)
+            self.previews = [preview for row, preview in pairs if row.index in chosen]
+        updates = getattr(p, "num_mask_updates", 0)
+        if updates:
+            self.remask = MaskUpdates(everything, p.epochs, updates, self.folder, self.part)
+
+    def _after_epoch(self, training: Training) -> None:
+        """Keep what the epoch brought, on the first rank; then new masks, on every rank."""
+        if self.fabric.is_global_zero:
+            self._keep(training)
+        if self.remask is not None and training.epoch in self.remask.after:
+            self.fabric.barrier()
+            self.remask.apply(self.subtomograms, training.epoch)
+
     def _keep(self, training: Training) -> None:
-        """After an epoch: previews, checkpoint, history, curve and state, on the first rank."""
-        if not self.fabric.is_global_zero:
-            return
+        """Previews, checkpoint, history, curve, masks and state of an epoch."""
         kept = training.epoch % self.parameters.save_interval == 0
         row = training.history[-1]
         if self.previews and (kept or training.epoch == self.plan.epochs):
@@ -342,6 +355,8 @@ class TrainingRun:
         loss_picture(self.folder / f"loss_{self.part}.png", training.history)
         if self.parameters.tensorboard:
             write_scalars(self.folder / "tensorboard" / self.part, row)
+        if self.remask is not None and training.epoch in self.remask.after:
+            self.remask.make(training.average, self.fabric.device, training.epoch)
         training.save(self.state, self.record)
 
     def checkpoint(self, training: Training) -> Checkpoint:

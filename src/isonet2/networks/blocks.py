@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 
@@ -37,6 +38,23 @@ NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+class Convolution(nn.Conv3d):
+    """A convolution that is also right on the processor for very small volumes in bfloat16.
+
+    oneDNN's bfloat16 gradient of a kernel that is wider than the volume's half is garbage, up
+    to infinity, on volumes two voxels deep (seen with torch 2.13 on a processor with AVX-512
+    bfloat16); such volumes are convolved in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (b, inputs, z, y, x)."""
+        tiny = min(x.shape[-3:]) < max(self.kernel_size)
+        if x.device.type != "cpu" or not tiny or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
 class ConvBlock(nn.Sequential):
     """Convolution, normalisation, leaky ReLU.
 
@@ -62,7 +80,7 @@ class ConvBlock(nn.Sequential):
     ) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(
-            nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=normalization == "none"),
+            Convolution(inputs, outputs, kernel, stride, padding, bias=normalization == "none"),
             NORMALIZATIONS[normalization](outputs),
             nn.LeakyReLU(inplace=True),
         )

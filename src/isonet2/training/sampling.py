@@ -209,6 +209,11 @@ class Subtomograms:
         self.centres = [self._fitting(source) for source in self.sources]
         self.owners = np.repeat(np.arange(len(sources)), [source.count for source in sources])
 
+    def replace(self, place: int, source: Source) -> None:
+        """Take another source, such as one with a new mask, in the place of one."""
+        self.sources[place] = source
+        self.centres[place] = self._fitting(source)
+
     def __len__(self) -> int:
         """Cubes in an epoch."""
         return len(self.owners)

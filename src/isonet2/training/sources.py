@@ -93,6 +93,8 @@ def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> li
         return [tomogram.column(input_column)]
     if tomogram.deconvolved is not None:
         return [tomogram.deconvolved]
+    if tomogram.full is not None:
+        return [tomogram.full]
     return [tomogram.column("rlnTomoName")]
 
 

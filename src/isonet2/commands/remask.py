@@ -1,0 +1,86 @@
+"""Masks made anew from the network's own prediction while it is learning."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from isonet2.commands.preview import Preview, whole
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.physics.binning import bin_volume, unbin
+from isonet2.physics.masking import BINNING, specimen_mask
+from isonet2.training.sampling import Subtomograms, centres_of_mask
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class MaskUpdates:
+    """When masks are made anew during a run, and from what.
+
+    Parameters
+    ----------
+    restorers
+        One for each tomogram, in the order of the subtomograms' sources.
+    epochs
+        In all.
+    count
+        How many updates, spread evenly over the run.
+    folder
+        Where masks are kept.
+    part
+        Of the tomograms that the network sees; a word in the masks' names.
+    """
+
+    restorers: list[Preview]
+    epochs: int
+    count: int
+    folder: Path
+    part: str
+    after: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose the epochs after which masks are made."""
+        steps = (round(self.epochs * i / (self.count + 1)) for i in range(1, self.count + 1))
+        self.after = tuple(sorted({max(1, step) for step in steps}))
+
+    def path(self, name: str, epoch: int) -> Path:
+        """File of a tomogram's mask."""
+        return self.folder / "masks" / f"{name}_{self.part}_epoch{epoch}.mrc"
+
+    def make(self, network: nn.Module, device: torch.device, epoch: int) -> None:
+        """Restore every tomogram, and write the mask of what was restored.
+
+        A prediction in which no specimen is found leaves the mask as it was.
+        """
+        for restorer in self.restorers:
+            source = restorer.source
+            restored = restorer.restored(network, device).mean(0)
+            binned = bin_volume(restored.__getitem__, source.first.volume.shape, BINNING)
+            mask = specimen_mask(torch.from_numpy(binned))
+            if mask.fraction == 0:
+                log.warning("%s: no specimen found in its prediction; its mask stays", source.name)
+                continue
+            write_volume(
+                self.path(source.name, epoch),
+                unbin(mask.voxels.numpy(), BINNING, whole(restored)).astype(np.float32),
+                like=source.first.volume,
+                label=f"IsoNet2 mask of the prediction after epoch {epoch}",
+            )
+
+    def apply(self, subtomograms: Subtomograms, epoch: int) -> None:
+        """Draw cubes from the latest masks up to an epoch from now on."""
+        done = [update for update in self.after if update <= epoch]
+        for place, source in enumerate(subtomograms.sources):
+            paths = [self.path(source.name, update) for update in done]
+            found = [path for path in paths if path.is_file()]
+            if found:
+                mask = open_volume(found[-1])
+                centres, spacing = centres_of_mask(mask)
+                weight = mask if source.weight is not None else None
+                subtomograms.replace(
+                    place, replace(source, centres=centres, spacing=spacing, weight=weight)
+                )
