@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from isonet2.errors import InputError
+from isonet2.training import devices
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend that three GPUs are visible, the second with most free memory."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i: ([5, 9, 7][i], 10))
+
+
+def test_gpu_numbers_choose_devices(gpus):
+    assert devices.choose_devices("0,2") == [torch.device("cuda", 0), torch.device("cuda", 2)]
+    assert devices.choose_devices(None) == [torch.device("cuda", 1)]
+    assert devices.choose_devices("cpu") == [torch.device("cpu")]
+
+
+def test_a_gpu_that_is_not_there_is_refused(gpus):
+    with pytest.raises(InputError, match="gpuID 3: 3 GPU"):
+        devices.choose_devices("3")
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_without_a_gpu_the_processor_is_taken_and_this_is_said(monkeypatch, caplog, given):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert devices.choose_devices(given) == [torch.device("cpu")]
+    assert "no GPU is visible" in caplog.text
+
+
+def test_mixed_precision_follows_the_device(monkeypatch):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: (9, 0))
+    assert devices.autocast_type(gpu, True) == torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: (7, 5))
+    assert devices.autocast_type(gpu, True) == torch.float16
+    assert devices.autocast_type(gpu, False) == torch.float32
+    assert devices.autocast_type(torch.device("cpu"), False) == torch.float32
+
+
+def test_threads_are_limited_to_what_the_process_may_use(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: range(3))
+    try:
+        assert devices.use_threads(2) == 2
+        assert torch.get_num_threads() == 2
+        assert devices.use_threads(64) == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,80 @@
+import pandas as pd
+import pytest
+
+from isonet2.data.star import TomogramTable, write_table
+from isonet2.errors import InputError
+from isonet2.training.sources import input_paths, sectors_of, training_source
+
+
+def row(folder, halves, **cells):
+    values = {
+        "rlnIndex": 1,
+        "rlnTomoReconstructedTomogramHalf1": halves[0],
+        "rlnTomoReconstructedTomogramHalf2": halves[1],
+        "rlnTomoName": halves[0],
+        "rlnDenoisedTomoName": halves[1],
+        "rlnPixelSize": 10,
+        "rlnTiltMin": -50,
+        "rlnTiltMax": 40,
+    }
+    write_table(folder / "t.star", pd.DataFrame({k: [v] for k, v in (values | cells).items()}))
+    return TomogramTable.read(folder / "t.star").tomograms[0]
+
+
+def make(tomogram, **options):
+    given = {
+        "mode": "None", "bfactor": 0.0, "with_mask": False, "mask_weighted_loss": False,
+        "input_column": None,
+    }  # fmt: skip
+    return training_source(tomogram, "isonet2", **(given | options))
+
+
+def test_the_input_column_decides_which_volume_is_read(tmp_path, halves):
+    tomogram = row(tmp_path, halves)
+    assert input_paths(tomogram, "isonet2-n2n", None) == halves[:2]
+    assert input_paths(tomogram, "isonet2", None) == [halves[0]]
+    assert input_paths(tomogram, "isonet2", "rlnDenoisedTomoName") == [halves[1]]
+    deconvolved = row(tmp_path, halves, rlnDeconvTomoName=halves[2])
+    assert input_paths(deconvolved, "isonet2", None) == [halves[2]]
+    with pytest.raises(InputError, match="rlnCorrectedTomoName"):
+        input_paths(tomogram, "isonet2", "rlnCorrectedTomoName")
+
+
+def test_tilts_of_the_table_become_the_wedge(tmp_path, halves):
+    assert sectors_of(row(tmp_path, halves)) == ((-50, 40),)
+    (tmp_path / "a.tlt").write_text("-45\n-42\n-39\n30\n33\n36\n")
+    ends = {"rlnTiltMin": -45, "rlnTiltMax": 36}
+    tilts = row(tmp_path, halves, rlnTiltFile=tmp_path / "a.tlt", **ends)
+    assert sectors_of(tilts) == ((-45, -39), (30, 36))
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path, halves):
+    import numpy as np
+
+    from isonet2.data.volumes import write_volume
+
+    write_volume(tmp_path / "m.mrc", np.ones((8, 8, 8), np.float32), voxel_size=10.0, label="x")
+    with pytest.raises(InputError, match="8 x 8 x 8"):
+        make(row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc"), with_mask=True)
+
+
+def test_without_a_mask_cubes_come_from_everywhere_and_this_is_said(tmp_path, halves, caplog):
+    source = make(row(tmp_path, halves), with_mask=True)
+    assert source.centres is None
+    assert "has no mask" in caplog.text
+
+
+def test_masks_choose_centres_and_weights(tmp_path, halves):
+    tomogram = row(tmp_path, halves, rlnMaskName=halves[2])
+    masked = make(tomogram, with_mask=True)
+    assert masked.centres is not None
+    assert masked.weight is None
+    weighted = make(tomogram, mask_weighted_loss=True)
+    assert weighted.centres is None
+    assert weighted.weight.path == halves[2]
+
+
+def test_coordinates_choose_centres(tmp_path, halves):
+    (tmp_path / "p.txt").write_text("30 20 10\n31 21 11\n")
+    source = make(row(tmp_path, halves, rlnBoxFile=tmp_path / "p.txt"))
+    assert source.centres.tolist() == [[10, 20, 30], [11, 21, 31]]
