@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,8 @@ def simulate(parameters: SimulateParameters) -> Path:
     records: list[dict[str, Any]] = []
     for index, defocus in enumerate(defoci, start=1):
         name = f"TS_{index:02d}"
-        volumes, count = _tomogram(parameters, tilts, defocus, molecules, generator)
+        with _one_thread():
+            volumes, count = _tomogram(parameters, tilts, defocus, molecules, generator)
         for folder, volume in volumes.items():
             path = out / folder / FILES[folder].format(name=name)
             label = f"IsoNet2 simulate: {folder} of {name}, seed {parameters.seed}"
@@ -107,6 +110,17 @@ def _tomogram(
     side = (slab - width) // 2
     truth = specimen[:, :, side : side + width]
     return {"EVN": first, "ODD": second, "full": (first + second) / 2, "truth": truth}, count
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: the steps are so small that several would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _tilts(parameters: SimulateParameters) -> list[float]:
