@@ -77,9 +77,9 @@ class TrainingParameters(StarParameters):
     """Batches whose gradients are added up for one step, where memory holds no larger batch."""
     loss_func: Literal["L2", "L1", "Huber", "FSC"] = "L2"
     """Measure of the difference between prediction and target."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Step length of the optimiser at its highest."""
-    learning_rate_min: Annotated[float, Field(ge=0, le=1)] = 3e-4
+    learning_rate_min: Annotated[float, Field(ge=0, le=1)] = 2e-5
     """Step length at the end of the run, reached along a cosine; at most learning_rate."""
     mixed_precision: bool = True
     """Compute in 16 bits where that is safe: quicker, and less memory."""
