@@ -24,11 +24,12 @@ from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.networks import build_network
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
+from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, Plan, _follow, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.prediction import Geometry, Replicas, restore, tile_sizes
-from isonet2.training.sampling import Assembler, Half, Source, Subtomograms
+from isonet2.training.sampling import Half, Source, Subtomograms
 
 LOW, HIGH = -60.0, 60.0
 HERE = Path(__file__).resolve().parent

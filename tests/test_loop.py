@@ -9,10 +9,11 @@ from lightning_fabric import Fabric
 
 from isonet2.networks import build_network
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.training.assembly import Assembler
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import NotFinite, Plan, Stopped, fit, start
 from isonet2.training.objectives import Recipe
-from isonet2.training.sampling import Assembler, Subtomograms
+from isonet2.training.sampling import Subtomograms
 
 PLAN = Plan("isonet2-n2n", 2, 2, 1, 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
 
@@ -46,6 +47,7 @@ def test_same_seed_same_weights(source):
     assert torch.equal(weights(first), weights(second))
     assert [row["epoch"] for row in first.history] == [1, 2]
     assert all(row["loss"] > 0 for row in first.history)
+    assert [row["learning_rate"] for row in first.history] == [PLAN.rate(2, 6), PLAN.rate(5, 6)]
 
 
 @pytest.mark.parametrize("after", [1, 4])

@@ -5,9 +5,10 @@ import torch
 
 from isonet2.physics.ctf import CTF_MODES, ContrastTransfer, CtfTreatment, WienerSettings
 from isonet2.physics.fourier import apply_filter, spectrum
+from isonet2.training.assembly import Assembler
 from isonet2.training.losses import LOSSES
 from isonet2.training.objectives import OBJECTIVES, Recipe, match
-from isonet2.training.sampling import Assembler, Subtomograms
+from isonet2.training.sampling import Subtomograms
 
 CPU = torch.device("cpu")
 

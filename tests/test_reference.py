@@ -10,8 +10,9 @@ from isonet2.networks import build_network
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
 from isonet2.physics.rotation import cube_rotations
 from isonet2.physics.wedge import measured
+from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import OBJECTIVES, Recipe
-from isonet2.training.sampling import Assembler, Subtomograms
+from isonet2.training.sampling import Subtomograms
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import reference

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from isonet2.commands.refine import choose_method, refine
-from isonet2.commands.train import noise_levels
+from isonet2.commands.training_run import noise_levels
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError

@@ -8,7 +8,8 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.rotation import moves_wedge, source_size
-from isonet2.training.sampling import Assembler, Subtomograms, centres_of_mask
+from isonet2.training.assembly import Assembler
+from isonet2.training.sampling import Subtomograms, centres_of_mask
 
 
 def draws(subtomograms, epoch=0, count=200):

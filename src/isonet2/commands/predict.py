@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isonet2.commands.each import for_each
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -75,22 +76,11 @@ def predict(parameters: PredictParameters) -> int:
     tomograms = table.select(parameters.tomo_idx)
     restorer = make_restorer(parameters)
     write_parameters(parameters, parameters.output_dir)
-    failed = []
-    for number, tomogram in enumerate(tomograms, start=1):
-        label = f"{tomogram.name} ({number} of {len(tomograms)})"
-        try:
-            restore_one(restorer, tomogram, table.path, label)
-        except InputError as error:
-            log.error("%s: %s", tomogram.name, error)
-            failed.append(tomogram.name)
-        except Exception:
-            log.exception("%s: could not be restored", tomogram.name)
-            failed.append(tomogram.name)
-    done = len(tomograms) - len(failed)
-    log.info("%d restored in %s", done, parameters.output_dir)
-    if failed:
-        log.error("%d failed: %s", len(failed), ", ".join(failed))
-    return 2 if failed else 0
+
+    def work(tomogram: Tomogram, label: str) -> None:
+        restore_one(restorer, tomogram, table.path, label)
+
+    return for_each(tomograms, work, "restored", parameters.output_dir)
 
 
 def make_restorer(parameters: PredictParameters) -> Restorer:

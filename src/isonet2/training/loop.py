@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from isonet2.errors import InputError
 from isonet2.networks import channels_last
+from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import load_tensors, save_tensors
 from isonet2.training.objectives import OBJECTIVES, Recipe
-from isonet2.training.sampling import Assembler, Sample, Subtomograms
+from isonet2.training.sampling import Sample, Subtomograms
 
 log = logging.getLogger(__name__)
 
@@ -268,6 +269,7 @@ def fit(
         When `stop` said so.
     """
     descent = Descent(fabric, training, assemble, recipe, plan)
+    rate = plan.learning_rate
     cubes = len(subtomograms) // fabric.world_size * fabric.world_size
     steps = math.ceil(math.ceil(cubes / plan.batch_size) / plan.acc_batches)
     for epoch in range(training.epoch, plan.epochs):
@@ -294,7 +296,7 @@ def fit(
             if stopping:
                 on_stop(training)
                 raise Stopped
-        _finish_epoch(fabric, training, plan.rate(epoch * steps, plan.epochs * steps), began)
+        _finish_epoch(fabric, training, rate, began)
         on_epoch(training)
         fabric.barrier()
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,19 +12,16 @@ from torch import Tensor
 
 from isonet2.data.volumes import Statistics, Volume
 from isonet2.errors import InputError
-from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_slots
+from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.rotation import (
     cube_rotations,
     is_exact,
     moves_wedge,
     random_rotations,
-    rotate_exact,
-    rotate_free,
     source_size,
 )
 from isonet2.physics.tiling import Region, padded
-from isonet2.physics.wedge import Sectors, measured
-from isonet2.training.objectives import Batch, Wide
+from isonet2.physics.wedge import Sectors
 
 log = logging.getLogger(__name__)
 
@@ -337,130 +333,3 @@ class Subtomograms:
                     ahead = draws[number + PREFETCH]
                     waiting.append([pool.submit(self.load, d) for d in ahead])
                 yield ready
-
-
-@lru_cache(maxsize=64)
-def _measured(size: int, sectors: Sectors, device: torch.device) -> Tensor:
-    return measured((size,) * 3, sectors, device=device)
-
-
-@lru_cache(maxsize=64)
-def _slots(
-    ctf: ContrastTransfer, treatment: CtfTreatment, size: int, pixel: float, device: torch.device
-) -> CtfSlots:
-    slots = ctf_slots(ctf, treatment, (size,) * 3, pixel)
-    return CtfSlots(*(None if s is None else s.to(device) for s in _fields(slots)))
-
-
-def _fields(slots: CtfSlots) -> tuple[Tensor | None, ...]:
-    return slots.input, slots.fill, slots.prediction, slots.target
-
-
-def _stack_slots(slots: list[CtfSlots]) -> CtfSlots:
-    columns = zip(*(_fields(s) for s in slots), strict=True)
-    stacked = []
-    for column in columns:
-        filters = [f for f in column if f is not None]
-        stacked.append(torch.stack(filters)[:, None] if filters else None)
-    return CtfSlots(*stacked)
-
-
-class Assembler:
-    """Turns samples into a batch on a device, with masks and CTF filters beside them.
-
-    Parameters
-    ----------
-    sources
-        The tomograms.
-    treatment
-        How the CTF is treated.
-    device
-        Where batches live.
-    both_directions
-        Use every pair twice, with its halves exchanged.
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        treatment: CtfTreatment,
-        device: torch.device,
-        *,
-        both_directions: bool = False,
-    ) -> None:
-        self.sources = sources
-        self.treatment = treatment
-        self.device = device
-        self.both_directions = both_directions
-
-    def __call__(self, samples: list[Sample], noise_level: float = 0.0) -> Batch:
-        """Put samples together."""
-        if self.both_directions:
-            samples = samples + [
-                Sample(s.draw, s.halves[::-1], s.wide and s.wide[::-1], s.weight) for s in samples
-            ]
-        size = samples[0].halves[0].shape[0]
-        owners = [self.sources[s.draw.source] for s in samples]
-        rotation = torch.stack([s.draw.rotation for s in samples])
-        turned = [
-            measured((size,) * 3, owner.sectors, turn.to(self.device))
-            for owner, turn in zip(owners, rotation, strict=True)
-        ]
-        return Batch(
-            first=self._cubes([s.halves[0] for s in samples]),
-            second=self._cubes([s.halves[1] for s in samples]),
-            rotation=rotation,
-            measured=self._masks(owners, size),
-            turned=torch.stack(turned)[:, None],
-            ctf=self._ctf(owners, size),
-            seeds=[s.draw.seed + (i >= len(samples) // 2) * self.both_directions
-                   for i, s in enumerate(samples)],
-            wide=self._wide(samples, owners),
-            weight=self._weight(samples),
-            noise_level=noise_level,
-        )  # fmt: skip
-
-    def _cubes(self, cubes: list[Cube]) -> Tensor:
-        return torch.from_numpy(np.stack(cubes))[:, None].to(self.device, non_blocking=True)
-
-    def _masks(self, owners: list[Source], size: int) -> Tensor:
-        return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]
-
-    def _ctf(self, owners: list[Source], size: int) -> CtfSlots:
-        if self.treatment.mode == "None":
-            return CtfSlots()
-        return _stack_slots(
-            [
-                _slots(o.ctf, self.treatment, size, o.pixel_size, self.device)
-                for o in owners
-                if o.ctf is not None
-            ]
-        )
-
-    def _wide(self, samples: list[Sample], owners: list[Source]) -> Wide | None:
-        rows = [i for i, s in enumerate(samples) if s.wide is not None]
-        if not rows:
-            return None
-        pairs = [s.wide for s in samples if s.wide is not None]
-        size = pairs[0][0].shape[0]
-        owners = [owners[i] for i in rows]
-        return Wide(
-            rows=rows,
-            first=self._cubes([pair[0] for pair in pairs]),
-            second=self._cubes([pair[1] for pair in pairs]),
-            input=self._ctf(owners, size).input,
-            measured=self._masks(owners, size),
-        )
-
-    def _weight(self, samples: list[Sample]) -> Tensor | None:
-        found = [s.weight for s in samples if s.weight is not None]
-        if not found:
-            return None
-        weight = self._cubes(found)
-        turned = [
-            rotate_free(w[None], s.draw.rotation[None], w.shape[-1])[0]
-            if s.draw.free
-            else rotate_exact(w, s.draw.rotation)
-            for w, s in zip(weight, samples, strict=True)
-        ]
-        return torch.stack(turned)

@@ -1,0 +1,322 @@
+"""One network trained from start to end, with all that is written on the way."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isonet2.commands.preview import Preview, mean_row, write_scalars
+from isonet2.commands.remask import MaskUpdates
+from isonet2.data.files import atomic_path
+from isonet2.data.star import TomogramTable
+from isonet2.errors import InputError
+from isonet2.networks import build_network, edge_multiple, network_options
+from isonet2.parameters import (
+    DenoiseParameters,
+    RefineParameters,
+    package_version,
+    write_parameters,
+)
+from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.reports.pictures import loss_picture
+from isonet2.reports.progress import progress_bar
+from isonet2.training.assembly import Assembler
+from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.training.devices import autocast_type, describe, make_fabric
+from isonet2.training.interrupt import stop_request
+from isonet2.training.loop import Plan, StepReport, Stopped, Training, fit, start
+from isonet2.training.objectives import Recipe
+from isonet2.training.sampling import Source, Subtomograms
+
+log = logging.getLogger(__name__)
+
+TrainParameters = DenoiseParameters | RefineParameters
+
+FREE_TO_CHANGE = {
+    "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
+    "tensorboard",
+}  # fmt: skip
+"""Parameters that a resumed run need not share with the run that it continues."""
+
+
+class TrainingRun:
+    """One run of the loop with all that it writes.
+
+    Parameters
+    ----------
+    parameters, method, sources, recipe
+        What is learned from what.
+    devices, threads
+        Where.
+    part
+        `full`, or the part of the tomograms that this network sees.
+    """
+
+    def __init__(
+        self,
+        parameters: TrainParameters,
+        method: str,
+        sources: Sequence[Source],
+        recipe: Recipe,
+        devices: list[torch.device],
+        threads: int,
+        part: str = "full",
+    ) -> None:
+        self.parameters, self.method, self.recipe, self.part = parameters, method, recipe, part
+        self.folder = parameters.output_dir
+        arch = Path(parameters.arch).stem
+        self.stem = f"network_{method}_{arch}_{parameters.cube_size}"
+        self.path = self.folder / f"{self.stem}_{part}.pt"
+        self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
+        self.treatment = treatment_of(parameters)
+        self.devices = devices
+        self.previews: list[Preview] = []
+        self.remask: MaskUpdates | None = None
+        self.fabric = make_fabric(devices, parameters.mixed_precision)
+        self.subtomograms = Subtomograms(
+            sources,
+            parameters.cube_size,
+            seed=parameters.seed,
+            random_rot_weight=getattr(parameters, "random_rot_weight", 0.0),
+            swap=parameters.pairing == "swap",
+            turn=method != "n2n",
+        )
+        self.assemble = Assembler(
+            sources,
+            self.treatment,
+            self.fabric.device,
+            both_directions=parameters.pairing == "both",
+        )
+        self.options = network_options(parameters.arch, normalization=parameters.normalization)
+        self.plan = self._plan(threads)
+
+    def _plan(self, threads: int) -> Plan:
+        p, ranks = self.parameters, max(1, len(self.devices), self.fabric.world_size)
+        batch = p.batch_size or (4 if ranks == 1 else 2 * ranks)
+        if batch % ranks:
+            raise InputError(
+                f"batch_size {batch}: cannot be shared evenly by {ranks} GPUs; give a multiple "
+                f"of {ranks}"
+            )
+        return Plan(
+            method=self.method,
+            epochs=p.epochs,
+            batch_size=batch,
+            acc_batches=p.acc_batches,
+            learning_rate=p.learning_rate,
+            learning_rate_min=p.learning_rate_min,
+            warm_up=p.warm_up,
+            ema=p.ema,
+            noise_levels=noise_levels(p),
+            workers=min(threads, 8),
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a resumed run must share with the run that it goes on from."""
+        told = self.parameters.model_dump(mode="json")
+        return {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
+
+    def go(self) -> Path:
+        """Train, and return where the network is."""
+        self.fabric.launch()
+        torch.manual_seed(self.parameters.seed)
+        training = start(self._network(), self.plan)
+        if self.parameters.resume:
+            self._take_over(training)
+        if self.remask is not None:
+            self.remask.apply(self.subtomograms, training.epoch)
+        if self.fabric.is_global_zero:
+            write_parameters(self.parameters, self.folder)
+        log.info(
+            "%s: %d cubes of %d voxels an epoch in batches of %d, %d epochs, on %s",
+            self.path.name,
+            len(self.subtomograms),
+            self.parameters.cube_size,
+            self.plan.batch_size,
+            self.plan.epochs,
+            describe(self.devices),
+        )
+        show = self.fabric.is_global_zero
+        with progress_bar("training", 1, show=show) as bar, stop_request() as request:
+
+            def on_step(report: StepReport) -> None:
+                bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
+                done = (report.epoch - 1) * report.steps + report.step
+                bar.update(done, report.steps * self.plan.epochs, f"loss {report.loss:.4f}")
+
+            try:
+                fit(
+                    self.fabric,
+                    training,
+                    self.subtomograms,
+                    self.assemble,
+                    self.recipe,
+                    self.plan,
+                    on_step=on_step,
+                    on_epoch=self._after_epoch,
+                    on_stop=lambda state: state.save(self.state, self.record),
+                    stop=request if self.fabric.world_size == 1 else lambda: False,
+                )
+            except Stopped:
+                log.warning(
+                    "stopped in epoch %d; everything is kept: the same command with --resume "
+                    "True goes on from here",
+                    training.epoch + 1,
+                )
+                raise KeyboardInterrupt from None
+        log.info("the network is %s", self.path)
+        return self.path
+
+    def _network(self) -> torch.nn.Module:
+        """A fresh network, or the pretrained one."""
+        given = self.parameters.pretrained_model
+        if given is None:
+            network = build_network(self.parameters.arch, **self.options)
+        else:
+            earlier = Checkpoint.load(given)
+            wanted = self.options.get("definition")
+            defined = earlier.network_options.get("definition")
+            if wanted is not None and defined is not None and wanted != defined:
+                raise InputError(
+                    f"pretrained_model {given}: was trained with another definition than "
+                    f"{self.parameters.arch} holds: {defined}; write that into the file"
+                )
+            if wanted != defined or (wanted is None and earlier.arch != self.parameters.arch):
+                raise InputError(
+                    f"pretrained_model {given}: is a {earlier.arch}, but arch is "
+                    f"{self.parameters.arch}; use --arch {earlier.arch}"
+                )
+            self.options = earlier.network_options
+            network = earlier.network()
+        multiple = edge_multiple(network)
+        if self.parameters.cube_size % multiple:
+            raise InputError(
+                f"cube_size {self.parameters.cube_size}: {self.parameters.arch} takes multiples "
+                f"of {multiple}"
+            )
+        return network
+
+    def _take_over(self, training: Training) -> None:
+        """Go on from the saved state, if it is of a run with the same parameters."""
+        if not self.state.is_file():
+            log.warning("resume: there is no %s yet; starting from the beginning", self.state)
+            return
+        earlier = training.load(self.state)
+        changed = [name for name, value in self.record.items() if earlier.get(name) != value]
+        if changed:
+            raise InputError(
+                f"resume: {', '.join(changed)} differ from the run in {self.folder} (it had "
+                f"{', '.join(f'{name} {earlier.get(name)}' for name in changed)}); give the same "
+                f"parameters, or start from its network with --pretrained_model"
+            )
+        log.info("going on after %d epochs and %d steps", training.epoch, training.step)
+
+    def watch(self, table: TomogramTable) -> None:
+        """Choose what is restored during the run: previews, and masks to be made anew."""
+        p = self.parameters
+        precision = autocast_type(self.fabric.device, p.mixed_precision)
+        everything = [
+            Preview(
+                source=source,
+                truth=tomogram.ground_truth,
+                treatment=self.treatment,
+                apply_mw_x1=self.recipe.apply_mw_x1,
+                cube_size=p.cube_size,
+                precision=precision,
+            )
+            for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
+        ]
+        if p.with_preview:
+            chosen = {tomogram.index for tomogram in table.select(p.prev_tomo_idx)}
+            pairs = zip(table.tomograms, everything, strict=True)
+            self.previews = [preview for row, preview in pairs if row.index in chosen]
+        updates = getattr(p, "num_mask_updates", 0)
+        if updates:
+            self.remask = MaskUpdates(everything, p.epochs, updates, self.folder, self.part)
+
+    def _after_epoch(self, training: Training) -> None:
+        """Keep what the epoch brought, on the first rank; then new masks, on every rank."""
+        if self.fabric.is_global_zero:
+            self._keep(training)
+        if self.remask is not None and training.epoch in self.remask.after:
+            self.fabric.barrier()
+            self.remask.apply(self.subtomograms, training.epoch)
+
+    def _keep(self, training: Training) -> None:
+        """Previews, checkpoint, history, curve, masks and state of an epoch."""
+        kept = training.epoch % self.parameters.save_interval == 0
+        row = training.history[-1]
+        if self.previews and (kept or training.epoch == self.plan.epochs):
+            device = self.fabric.device
+            row |= mean_row(
+                [
+                    preview.make(training.average, device, self.folder, training.epoch)
+                    for preview in self.previews
+                ]
+            )
+        checkpoint = self.checkpoint(training)
+        if kept:
+            checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
+        checkpoint.save(self.path)
+        name = "history.csv" if self.part == "full" else f"history_{self.part}.csv"
+        write_history(self.folder / name, training.history)
+        loss_picture(self.folder / f"loss_{self.part}.png", training.history)
+        if self.parameters.tensorboard:
+            write_scalars(self.folder / "tensorboard" / self.part, row)
+        if self.remask is not None and training.epoch in self.remask.after:
+            self.remask.make(training.average, self.fabric.device, training.epoch)
+        training.save(self.state, self.record)
+
+    def checkpoint(self, training: Training) -> Checkpoint:
+        """The network as it predicts now, with everything needed to use it."""
+        return Checkpoint(
+            method=self.method,
+            arch=self.parameters.arch,
+            cube_size=self.parameters.cube_size,
+            treatment=self.treatment,
+            weights=training.average.state_dict(),
+            network_options=self.options,
+            apply_mw_x1=self.recipe.apply_mw_x1,
+            epoch=training.epoch,
+            version=package_version(),
+            parameters=self.parameters.model_dump(mode="json"),
+            metrics=training.history[-1],
+        )
+
+
+def treatment_of(parameters: TrainParameters) -> CtfTreatment:
+    """How these parameters treat the CTF."""
+    return CtfTreatment(
+        mode=parameters.CTF_mode,
+        clip_first_peak_mode=parameters.clip_first_peak_mode,
+        phaseflipped=parameters.isCTFflipped,
+        do_phaseflip_input=parameters.do_phaseflip_input,
+        wiener=WienerSettings(
+            parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
+        ),
+    )
+
+
+def noise_levels(parameters: TrainParameters) -> tuple[float, ...]:
+    """Noise level of each epoch, from one level or from several and their starting epochs."""
+    level = getattr(parameters, "noise_level", 0.0)
+    levels = level if isinstance(level, tuple) else (level,)
+    starts = getattr(parameters, "noisestartiter", None) or (1,)
+    found = []
+    for epoch in range(1, parameters.epochs + 1):
+        reached = [value for value, first in zip(levels, starts, strict=True) if epoch >= first]
+        found.append(reached[-1] if reached else 0.0)
+    return tuple(found)
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write the rows of the history as CSV; a column that starts late is empty before."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows(history)
