@@ -12,7 +12,7 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.wedge import measured
 from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import tile_sizes
+from isonet2.training.prediction import orientations, tile_sizes
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
 
@@ -159,3 +159,32 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     go(star, path, padding_factor=2.0, output_dir="b")
     a, b = (open_volume(tmp_path / d / "TS_01.mrc").read() for d in ("corrected_tomos", "b"))
     assert np.abs(a - b).std() < 0.05 * a.std()
+
+
+def test_ways_round_keep_the_wedge_and_differ_between_halves():
+    grid = (16, 16, 16)
+    for sectors, number in ((((-60.0, 60.0),), 4), (((-40.0, 62.0),), 2)):
+        turns = orientations(sectors, 2, 4)
+        assert len(turns) == number
+        for turn in turns:
+            for half in turn:
+                assert torch.equal(measured(grid, sectors, half), measured(grid, sectors))
+    one = orientations(((-60.0, 60.0),), 2, 1)[0]
+    assert not torch.equal(one[0], one[1])
+    keys = {tuple(h.flatten().tolist()) for t in orientations(((-60.0, 60.0),), 2, 2) for h in t}
+    assert len(keys) == 4
+
+
+def test_ways_round_are_averaged(star, tmp_path):
+    torch.manual_seed(0)
+    network = build_network("unet-small", **OPTIONS)
+    path = tmp_path / "m.pt"
+    Checkpoint("isonet2-n2n", "unet-small", 32, CtfTreatment(), network.state_dict(), OPTIONS).save(
+        path
+    )
+    found = {}
+    for ways in (1, 2, 4):
+        go(star, path, orientations=ways, output_dir=f"w{ways}")
+        found[ways] = open_volume(tmp_path / f"w{ways}" / "TS_01.mrc").read()
+    assert np.abs(found[1] - found[4]).max() > 0
+    assert (found[2] - found[4]).std() < (found[1] - found[4]).std()

@@ -132,6 +132,7 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
         "treatment": asdict(model.treatment),
         "apply_mw_x1": model.apply_mw_x1,
         "padding_factor": parameters.padding_factor,
+        "orientations": parameters.orientations,
         "dtype": parameters.dtype,
         "mixed_precision": parameters.mixed_precision,
     }
@@ -229,6 +230,7 @@ def _write(
             tile=tiles[0],
             core=tiles[1],
             batch=parameters.batch_size or restorer.replicas.count,
+            ways=parameters.orientations,
             apply_mw_x1=model.apply_mw_x1,
             progress=bar.update,
         )
