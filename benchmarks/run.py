@@ -22,13 +22,14 @@ from lightning_fabric import Fabric
 
 from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.networks import build_network
+from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, Plan, _follow, start
 from isonet2.training.objectives import Recipe
-from isonet2.training.prediction import Geometry, Replicas, restore, tile_sizes
+from isonet2.training.prediction import Geometry, Replicas, plan_tiles, restore
 from isonet2.training.sampling import Half, Source, Subtomograms
 
 LOW, HIGH = -60.0, 60.0
@@ -108,11 +109,11 @@ def prediction(arch: str, cube: int) -> list[str]:
         precision = autocast_type(torch.device("cpu"), True)
         replicas = Replicas([network], [torch.device("cpu")], precision)
         geometry = Geometry(source.sectors, None, 10.0)
-        tile, core = tile_sizes(cube, 1.5)
+        plans = plan_tiles(halves[0].volume.shape, cube, replicas.multiple)
+        ways = PredictParameters.model_fields["orientations"].default
 
         def ours() -> None:
-            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, tile=tile,
-                    core=core)  # fmt: skip
+            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=ways)
 
         plain = build_network(arch).eval()
         mine, plainly = in_turns(2, ours, lambda: reference.predict(plain, whole, cube, LOW, HIGH))
@@ -146,9 +147,8 @@ def inner(kind: str, shape_text: str) -> None:
         if kind == "ours":
             replicas = Replicas([network], [torch.device("cpu")], torch.float32)
             geometry = Geometry(source.sectors, None, 10.0)
-            tile, core = tile_sizes(48, 1.5)
-            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, tile=tile,
-                    core=core)  # fmt: skip
+            plans = plan_tiles(halves[0].volume.shape, 48, replicas.multiple)
+            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans)
         else:
             region = tuple(slice(0, n) for n in shape)
             reference.predict(network, [h.region(region) for h in halves], 48, LOW, HIGH)

@@ -6,13 +6,13 @@ import torch
 from isonet2.commands.predict import predict
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
-from isonet2.networks import build_network
+from isonet2.networks import build_network, folded
 from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.wedge import measured
 from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import orientations, tile_sizes
+from isonet2.training.prediction import Replicas, orientations, plan_tiles
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
 
@@ -143,9 +143,35 @@ def test_small_number_formats_hold_the_same_values(star, tmp_path, dtype, atol):
 
 
 def test_tiles_grow_but_overlap_as_training_cubes_do():
-    assert tile_sizes(96, 1.5) == (96, 64)
-    assert tile_sizes(48, 1.5) == (96, 80)
-    assert tile_sizes(128, 2.0) == (128, 64)
+    shape = (96, 160, 1024)
+    small = plan_tiles(shape, 48, 16)
+    assert [(p.tile, p.count) for p in small] == [(112, 1), (96, 2), (112, 11)]
+    assert all(p.tile - p.stride >= 16 for p in small)
+    large = plan_tiles(shape, 128, 16, padding_factor=2.0, largest=64)
+    assert [(p.tile, p.count) for p in large] == [(112, 2), (128, 3), (128, 16)]
+    assert [p.tile for p in plan_tiles((40, 200, 200), 96, 16, largest=96)] == [80, 96, 96]
+
+
+def test_every_architecture_takes_tiles_that_are_no_cubes():
+    for arch in ("unet-small", "scunet-fast", "HSFormer", "vtunet"):
+        network = build_network(arch).eval()
+        replicas = Replicas([network], [torch.device("cpu")], torch.float32)
+        plans = plan_tiles((20, 50, 70), 32, replicas.multiple, largest=64)
+        cubes = torch.randn(1, 2, *(p.tile for p in plans))
+        turns = orientations(((-60.0, 60.0),), 2, 1)
+        assert replicas(cubes, None, turns).shape == (1, 1, *cubes.shape[1:])
+        assert not all(a.tile == plans[0].tile for a in plans)
+
+
+def test_a_folded_network_says_the_same():
+    network = build_network("unet-small", filters=8)
+    x = torch.randn(2, 1, 32, 32, 32)
+    for _ in range(3):
+        network(2 * x + 1)
+    network.eval()
+    assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in folded(network).modules())
+    torch.testing.assert_close(folded(network)(x), network(x), atol=1e-4, rtol=1e-4)
+    assert any(isinstance(m, torch.nn.BatchNorm3d) for m in network.modules())
 
 
 def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
@@ -158,7 +184,7 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     go(star, path)
     go(star, path, padding_factor=2.0, output_dir="b")
     a, b = (open_volume(tmp_path / d / "TS_01.mrc").read() for d in ("corrected_tomos", "b"))
-    assert np.abs(a - b).std() < 0.05 * a.std()
+    assert np.abs(a - b).std() < 0.1 * a.std()
 
 
 def test_ways_round_keep_the_wedge_and_differ_between_halves():

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from isonet2.physics.tiling import AxisTiling, map_tiles, padded
 
 
-def run(function, x, outputs=1, **options):
+def run(function, x, outputs=1, *, tile, core, **options):
     result = np.full((outputs, *x.shape[1:]), np.nan, np.float32)
     times = np.zeros(x.shape[1:], int)
 
@@ -16,7 +16,8 @@ def run(function, x, outputs=1, **options):
         result[:, *region] = block
         times[region] += 1
 
-    map_tiles(function, lambda region: x[:, *region], write, x.shape[1:], **options)
+    plans = [AxisTiling.plan(length, tile, core) for length in x.shape[1:]]
+    map_tiles(function, lambda region: x[:, *region], write, plans, **options)
     assert (times == 1).all()
     return result
 

@@ -21,7 +21,7 @@ from isonet2.physics.tiling import Region
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import Checkpoint
 from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
-from isonet2.training.prediction import Geometry, Replicas, restore, tile_sizes
+from isonet2.training.prediction import LARGEST_TILE, Geometry, Replicas, plan_tiles, restore
 from isonet2.training.sampling import Half
 from isonet2.training.sources import geometry_of, halves_of, input_paths
 
@@ -168,22 +168,13 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
         update(table, tomogram.index, columns)
         return
+    paths = [output, *parts]
     try:
-        _write(
-            restorer,
-            halves,
-            geometry,
-            [output, *parts],
-            note,
-            label,
-            tile_sizes(model.cube_size, parameters.padding_factor),
-        )
+        _write(restorer, halves, geometry, paths, note, label, LARGEST_TILE)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         log.warning("%s: out of GPU memory; going on with smaller tiles", label)
-        core = max(1, round(model.cube_size / parameters.padding_factor))
-        smaller = (model.cube_size, core)
-        _write(restorer, halves, geometry, [output, *parts], note, label, smaller)
+        _write(restorer, halves, geometry, paths, note, label, model.cube_size)
     update(table, tomogram.index, columns)
 
 
@@ -194,12 +185,19 @@ def _write(
     paths: Sequence[Path],
     note: str,
     label: str,
-    tiles: tuple[int, int],
+    largest_tile: int,
 ) -> None:
     """Restore a tomogram into its file; with two networks, into three."""
     parameters, model = restorer.parameters, restorer.model
     mean = np.float32(np.mean([half.statistics.mean for half in halves]))
     std = np.float32(np.mean([half.statistics.std for half in halves]))
+    plans = plan_tiles(
+        halves[0].volume.shape,
+        model.cube_size,
+        restorer.replicas.multiple,
+        padding_factor=parameters.padding_factor,
+        largest=largest_tile,
+    )
     with ExitStack() as stack, progress_bar(label, 1) as bar:
         writers = [
             stack.enter_context(
@@ -227,8 +225,7 @@ def _write(
             geometry,
             model.treatment,
             write,
-            tile=tiles[0],
-            core=tiles[1],
+            plans,
             batch=parameters.batch_size or restorer.replicas.count,
             ways=parameters.orientations,
             apply_mw_x1=model.apply_mw_x1,

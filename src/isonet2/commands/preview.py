@@ -14,7 +14,7 @@ from isonet2.physics.fourier import spectrum
 from isonet2.physics.metrics import compare, fourier_shell_correlation, regions
 from isonet2.physics.tiling import Region
 from isonet2.reports.pictures import compare_picture
-from isonet2.training.prediction import Block, Geometry, Replicas, restore, tile_sizes
+from isonet2.training.prediction import Block, Geometry, Replicas, plan_tiles, restore
 from isonet2.training.sampling import Source
 
 
@@ -46,21 +46,20 @@ class Preview:
     def restored(self, network: nn.Module, device: torch.device) -> Block:
         """Restore each half, (halves, z, y, x), in standard scale."""
         source = self.source
-        tile, core = tile_sizes(self.cube_size, 1.5)
         halves = [source.first] if source.second is source.first else [source.first, source.second]
         result = np.empty((len(halves), *source.first.volume.shape), np.float32)
 
         def write(region: Region, block: Block) -> None:
             result[:, *region] = block
 
+        replicas = Replicas([network], [device], self.precision)
         restore(
-            Replicas([network], [device], self.precision),
+            replicas,
             halves,
             Geometry(source.sectors, source.ctf, source.pixel_size),
             self.treatment,
             write,
-            tile=tile,
-            core=core,
+            plan_tiles(source.first.volume.shape, self.cube_size, replicas.multiple),
             apply_mw_x1=self.apply_mw_x1,
             merge=False,
         )

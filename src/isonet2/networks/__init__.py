@@ -1,5 +1,6 @@
 """Architectures by name."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from isonet2.errors import InputError
+from isonet2.networks.blocks import ConvBlock
 from isonet2.networks.definition import build_definition, is_definition, read_definition
 from isonet2.networks.hsformer import HSFormer
 from isonet2.networks.scunet import SCUNet
@@ -31,6 +34,18 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def channels_last(network: nn.Module) -> nn.Module:
     """Lay a network's weights out with channels last, which its convolutions run fastest on."""
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Copy a network for use alone: in evaluation mode, batch norms merged with convolutions."""
+    network = copy.deepcopy(network).eval()
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            convolution, normalization = block[0], block[1]
+            if isinstance(convolution, nn.Conv3d) and isinstance(normalization, nn.BatchNorm3d):
+                block[0] = fuse_conv_bn_eval(convolution, normalization)
+                block[1] = nn.Identity()
+    return network
 
 
 def edge_multiple(network: nn.Module) -> int:

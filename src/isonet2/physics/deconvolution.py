@@ -10,7 +10,7 @@ from torch import Tensor
 from isonet2.physics.binning import Block, Region, Shape, SmoothCopy, bin_volume
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings, wiener
 from isonet2.physics.fourier import apply_filter, frequencies, radius, spectrum, volume
-from isonet2.physics.tiling import map_tiles
+from isonet2.physics.tiling import AxisTiling, map_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,12 @@ class Deconvolution:
         def write_sum(region: Region, block: Block) -> None:
             write(region, block[0] + filtered.region(region))
 
+        core = max(1, round(chunk_size * (1 - overlap_rate)))
         map_tiles(
             lambda cubes: apply_filter(cubes, weight),
             read_fine,
             write_sum,
-            shape,
-            tile=chunk_size,
-            core=max(1, round(chunk_size * (1 - overlap_rate))),
+            [AxisTiling.plan(length, chunk_size, core) for length in shape],
             progress=progress,
         )
 

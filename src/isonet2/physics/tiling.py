@@ -1,6 +1,6 @@
-"""Apply a function to a volume of any size, cube by cube, in bounded memory."""
+"""Apply a function to a volume of any size, tile by tile, in bounded memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
@@ -49,6 +49,10 @@ class AxisTiling:
         """First voxel of a tile; negative where the tile reaches beyond the volume."""
         covered = (self.count - 1) * self.stride + self.tile
         return index * self.stride - (covered - self.length) // 2
+
+    def covers(self, index: int) -> slice:
+        """Voxels under a tile, some of them perhaps beyond the volume."""
+        return slice(self.start(index), self.start(index) + self.tile)
 
     def window(self, index: int) -> NDArray[np.float32]:
         """Weight of a tile's voxels, (tile,): all tiles' windows add up to one everywhere.
@@ -106,38 +110,32 @@ def map_tiles(
     function: Function,
     read: Read,
     write: Write,
-    shape: tuple[int, int, int],
+    plans: Sequence[AxisTiling],
     *,
-    tile: int,
-    core: int,
     batch: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Apply a function to overlapping cubes of a volume and write their smooth blend.
+    """Apply a function to overlapping tiles of a volume and write their smooth blend.
 
     The volume is walked in slabs across its longest axis, so that no more than one slab of
-    results, `tile` voxels thick, is in memory at a time.
+    results, one tile thick, is in memory at a time.
 
     Parameters
     ----------
     function
-        Takes (b, c, tile, tile, tile), returns (b, o, tile, tile, tile).
+        Takes (b, c, z, y, x) with the edges of a tile, returns (b, o, z, y, x).
     read
         Takes a region inside the volume, returns (c, z, y, x) float32.
     write
         Takes a region and its finished values (o, z, y, x); every voxel is written once.
-    shape
-        Of the volume, (z, y, x).
-    tile
-        Edge of a cube.
-    core
-        At most this many voxels of a cube's edge are its own answer; the rest overlaps.
+    plans
+        How the volume's z, y and x are tiled.
     batch
-        Cubes per call of `function`.
+        Tiles per call of `function`.
     progress
-        Called with (cubes done, cubes in all).
+        Called with (tiles done, tiles in all).
     """
-    plans = [AxisTiling.plan(length, tile, core) for length in shape]
+    shape = (plans[0].length, plans[1].length, plans[2].length)
     along = int(np.argmax(shape))
     across = [axis for axis in range(3) if axis != along]
     total = plans[0].count * plans[1].count * plans[2].count
@@ -151,8 +149,8 @@ def map_tiles(
     def load(job: tuple[int, list[tuple[int, int]]]) -> Tensor:
         cubes = []
         for pair in job[1]:
-            starts = [plans[axis].start(i) for axis, i in enumerate(place(job[0], pair))]
-            z, y, x = (slice(start, start + tile) for start in starts)
+            index = place(job[0], pair)
+            z, y, x = (plan.covers(i) for plan, i in zip(plans, index, strict=True))
             cubes.append(padded(read, (z, y, x), shape))
         return torch.from_numpy(np.stack(cubes))
 
@@ -174,7 +172,7 @@ def map_tiles(
             results = function(cubes).float().cpu().numpy()
             if slab is None:
                 extent = [results.shape[1], *shape]
-                extent[1 + along] = tile
+                extent[1 + along] = plans[along].tile
                 slab = np.zeros(extent, np.float32)
             for pair, result in zip(group, results, strict=True):
                 _add(slab, result, plans, place(step, pair), along)
@@ -185,8 +183,10 @@ def map_tiles(
                 finished = _flush(slab, write, plans[along], along, step, finished, shape)
 
 
-def _add(slab: Block, result: Block, plans: list[AxisTiling], index: list[int], along: int) -> None:
-    """Add one weighted cube to the slab, whose long axis is counted from the cube's own start."""
+def _add(
+    slab: Block, result: Block, plans: Sequence[AxisTiling], index: list[int], along: int
+) -> None:
+    """Add one weighted tile to the slab, whose long axis is counted from the tile's own start."""
     to: list[slice] = []
     of: list[slice] = []
     weight = np.ones((1, 1, 1), np.float32)
@@ -207,7 +207,7 @@ def _flush(
     finished: int,
     shape: tuple[int, int, int],
 ) -> int:
-    """Write what no later cube will touch, and move the rest to the slab's front."""
+    """Write what no later tile will touch, and move the rest to the slab's front."""
     start = plan.start(step)
     end = plan.length if step == plan.count - 1 else min(max(plan.start(step + 1), 0), plan.length)
     region = [slice(0, length) for length in shape]

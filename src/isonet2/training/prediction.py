@@ -1,6 +1,6 @@
 """A trained network applied to a tomogram of any size."""
 
-import copy
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,17 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isonet2.networks import channels_last
+from isonet2.networks import channels_last, edge_multiple, folded
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
 from isonet2.physics.fourier import apply_filter
-from isonet2.physics.rotation import cube_rotations, moves_wedge, rotate_exact
-from isonet2.physics.tiling import Region, map_tiles
+from isonet2.physics.rotation import cube_rotations, rotate_exact
+from isonet2.physics.tiling import AxisTiling, Region, map_tiles
 from isonet2.physics.wedge import Sectors, measured
 from isonet2.training.sampling import Half
 
 Block = NDArray[np.float32]
+Shape = tuple[int, int, int]
 
-LEAST_TILE = 96
+SMALLEST_TILE = 64
+LARGEST_TILE = 128
+"""Edges of the tiles that small cubes grow to, voxels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,13 @@ class Geometry:
 
 
 def input_filter(
-    geometry: Geometry, treatment: CtfTreatment, size: int, *, apply_mw_x1: bool
+    geometry: Geometry, treatment: CtfTreatment, shape: Shape, *, apply_mw_x1: bool
 ) -> Tensor | None:
     """The filter that a network's inputs went through in training, (z, y, x//2+1), or None."""
-    weight = measured((size,) * 3, geometry.sectors) if apply_mw_x1 else None
+    weight = measured(shape, geometry.sectors) if apply_mw_x1 else None
     if geometry.ctf is None:
         return weight
-    sign = ctf_slots(geometry.ctf, treatment, (size,) * 3, geometry.pixel_size).input
+    sign = ctf_slots(geometry.ctf, treatment, shape, geometry.pixel_size).input
     if weight is None or sign is None:
         return sign if weight is None else weight
     return weight * sign
@@ -52,7 +55,7 @@ class Replicas:
     Parameters
     ----------
     networks
-        In evaluation mode.
+        Copies of them are folded and work in evaluation mode.
     devices
         Where copies live.
     precision
@@ -63,21 +66,22 @@ class Replicas:
         self, networks: Sequence[nn.Module], devices: Sequence[torch.device], precision: torch.dtype
     ) -> None:
         self.precision = precision
+        self.multiple = math.lcm(*(edge_multiple(n) for n in networks))
         self.free: SimpleQueue[tuple[torch.device, list[nn.Module]]] = SimpleQueue()
         self.count = len(devices)
-        for number, device in enumerate(devices):
-            mine = [n if number == 0 else copy.deepcopy(n) for n in networks]
-            self.free.put((device, [channels_last(n.to(device)).eval() for n in mine]))
+        for device in devices:
+            mine = [channels_last(folded(n).to(device)) for n in networks]
+            self.free.put((device, mine))
 
     def run(self, cubes: Tensor, weight: Tensor | None, turns: list[Tensor]) -> Tensor:
-        """Halves (b, h, n, n, n) restored by each network, (b, networks, h, n, n, n).
+        """Halves (b, h, z, y, x) restored by each network, (b, networks, h, z, y, x).
 
         `turns` holds rotations (h, 3, 3), one for each half; what the network makes of the
         turned halves is turned back and averaged.
         """
         device, networks = self.free.get()
         try:
-            b, h = cubes.shape[:2]
+            b = len(cubes)
             with (
                 torch.inference_mode(),
                 torch.autocast(
@@ -89,8 +93,10 @@ class Replicas:
                 for turn in turns:
                     turned = _turn_halves(x, turn).flatten(0, 1)[:, None]
                     turned = turned.contiguous(memory_format=torch.channels_last_3d)
+                    pieces = torch.split(turned, 1 if device.type == "cpu" else len(turned))
                     for place, network in enumerate(networks):
-                        y = network(turned).float()[:, 0].unflatten(0, (b, h))
+                        y = torch.cat([network(piece).float() for piece in pieces])
+                        y = y.view(x.shape)
                         total[:, place] += _turn_halves(y, turn.mT)
                 return (total / len(turns)).cpu()
         finally:
@@ -106,7 +112,7 @@ class Replicas:
 
 
 def _turn_halves(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn halves (b, h, n, n, n), each by its own rotation of (h, 3, 3)."""
+    """Turn halves (b, h, z, y, x), each by its own rotation of (h, 3, 3)."""
     return torch.stack([rotate_exact(x[:, i], turn[i]) for i in range(x.shape[1])], 1)
 
 
@@ -133,10 +139,9 @@ def orientations(sectors: Sectors, halves: int, count: int) -> list[Tensor]:
         At most `count` sets of rotations (halves, 3, 3).
     """
     grid = (16, 16, 16)
-    rotations = cube_rotations()
-    still = rotations[~moves_wedge(rotations)]
     kept = measured(grid, sectors)
-    same = [r for r in still if torch.equal(measured(grid, sectors, r), kept)]
+    halfway = [r for r in cube_rotations() if torch.equal(r, torch.diag(r.diagonal()))]
+    same = [r for r in halfway if torch.equal(measured(grid, sectors, r), kept)]
     count = min(count, len(same))
     return [
         torch.stack([same[(half * count + i) % len(same)] for half in range(halves)])
@@ -144,15 +149,44 @@ def orientations(sectors: Sectors, halves: int, count: int) -> list[Tensor]:
     ]
 
 
-def tile_sizes(cube_size: int, padding_factor: float) -> tuple[int, int]:
-    """Edge of a tile and of its trusted core for a network trained on cubes of some edge.
+def plan_tiles(
+    shape: Shape,
+    cube_size: int,
+    multiple: int,
+    *,
+    padding_factor: float = 1.5,
+    largest: int = LARGEST_TILE,
+) -> list[AxisTiling]:
+    """Tile a tomogram with as few voxels as a network trained on cubes of some edge can take.
 
-    The part that overlaps is that of a training cube, `cube_size (1 - 1/padding_factor)`; small
-    cubes are grown to about `LEAST_TILE`, so that less of a tile is overlap.
+    Neighbours overlap as training cubes would, by `cube_size (1 - 1/padding_factor)`. Larger
+    tiles have a smaller share of overlap, but waste more where they do not fit the tomogram:
+    so the best edge is looked for along each axis.
+
+    Parameters
+    ----------
+    shape
+        Of the tomogram, (z, y, x).
+    cube_size
+        Edge of the training cubes, voxels.
+    multiple
+        What a tile's edges must be multiples of.
+    padding_factor
+        See above.
+    largest
+        Longest edge, voxels; training's own `cube_size` is always allowed.
     """
     overlap = cube_size - max(1, round(cube_size / padding_factor))
-    tile = cube_size * max(1, round(LEAST_TILE / cube_size))
-    return tile, tile - overlap
+    least = max(min(SMALLEST_TILE, cube_size), overlap + 1)
+    edges = [
+        edge for edge in range(multiple, max(largest, cube_size) + 1, multiple) if edge >= least
+    ]
+
+    def plan(length: int) -> AxisTiling:
+        plans = [AxisTiling.plan(length, edge, edge - overlap) for edge in edges]
+        return min(plans, key=lambda p: p.count * p.tile)
+
+    return [plan(length) for length in shape]
 
 
 def restore(
@@ -161,9 +195,8 @@ def restore(
     geometry: Geometry,
     treatment: CtfTreatment,
     write: Callable[[Region, Block], None],
+    plans: Sequence[AxisTiling],
     *,
-    tile: int,
-    core: int,
     batch: int = 1,
     ways: int = 1,
     apply_mw_x1: bool = True,
@@ -183,8 +216,8 @@ def restore(
     write
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
         deviation 1, protein bright. Without `merge`, (networks * halves, z, y, x).
-    tile, core
-        Edge of a tile and of the part that it answers for, voxels; see `tile_sizes`.
+    plans
+        Tiles; see `plan_tiles`.
     batch
         Tiles at a time.
     ways
@@ -194,7 +227,8 @@ def restore(
     progress
         Told (tiles done, tiles in all).
     """
-    weight = input_filter(geometry, treatment, tile, apply_mw_x1=apply_mw_x1)
+    edges = (plans[0].tile, plans[1].tile, plans[2].tile)
+    weight = input_filter(geometry, treatment, edges, apply_mw_x1=apply_mw_x1)
 
     def read(region: Region) -> Block:
         return np.stack([half.region(region) for half in halves])
@@ -209,9 +243,7 @@ def restore(
         function,
         read,
         write,
-        halves[0].volume.shape,
-        tile=tile,
-        core=core,
+        plans,
         batch=batch,
         progress=progress,
     )
