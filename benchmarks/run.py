@@ -22,14 +22,13 @@ from lightning_fabric import Fabric
 
 from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.networks import build_network
-from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, Plan, _follow, start
 from isonet2.training.objectives import Recipe
-from isonet2.training.prediction import Geometry, Replicas, plan_tiles, restore
+from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Half, Source, Subtomograms
 
 LOW, HIGH = -60.0, 60.0
@@ -109,8 +108,8 @@ def prediction(arch: str, cube: int) -> list[str]:
         precision = autocast_type(torch.device("cpu"), True)
         replicas = Replicas([network], [torch.device("cpu")], precision)
         geometry = Geometry(source.sectors, None, 10.0)
-        plans = plan_tiles(halves[0].volume.shape, cube, replicas.multiple)
-        ways = PredictParameters.model_fields["orientations"].default
+        plans = fitted_tiles(halves[0].volume.shape, cube, 1.5, replicas.multiple)
+        ways = WAYS
 
         def ours() -> None:
             restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=ways)
@@ -147,7 +146,7 @@ def inner(kind: str, shape_text: str) -> None:
         if kind == "ours":
             replicas = Replicas([network], [torch.device("cpu")], torch.float32)
             geometry = Geometry(source.sectors, None, 10.0)
-            plans = plan_tiles(halves[0].volume.shape, 48, replicas.multiple)
+            plans = fitted_tiles(halves[0].volume.shape, 48, 1.5, replicas.multiple)
             restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans)
         else:
             region = tuple(slice(0, n) for n in shape)

@@ -12,7 +12,7 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.wedge import measured
 from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import Replicas, orientations, plan_tiles
+from isonet2.training.prediction import Replicas, fitted_tiles, orientations, training_tiles
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
 
@@ -142,21 +142,33 @@ def test_small_number_formats_hold_the_same_values(star, tmp_path, dtype, atol):
     np.testing.assert_allclose(values, full, atol=atol)
 
 
-def test_tiles_grow_but_overlap_as_training_cubes_do():
+def test_tiles_fit_each_axis_and_overlap_as_training_cubes_do():
     shape = (96, 160, 1024)
-    small = plan_tiles(shape, 48, 16)
+    small = fitted_tiles(shape, 48, 1.5, 16)
     assert [(p.tile, p.count) for p in small] == [(112, 1), (96, 2), (112, 11)]
     assert all(p.tile - p.stride >= 16 for p in small)
-    large = plan_tiles(shape, 128, 16, padding_factor=2.0, largest=64)
+    large = fitted_tiles(shape, 128, 2.0, 16)
     assert [(p.tile, p.count) for p in large] == [(112, 2), (128, 3), (128, 16)]
-    assert [p.tile for p in plan_tiles((40, 200, 200), 96, 16, largest=96)] == [80, 96, 96]
+    cubes = training_tiles(shape, 96, 1.5)
+    assert [(p.tile, p.count) for p in cubes] == [(96, 2), (96, 3), (96, 16)]
+
+
+def test_a_published_model_restores_as_the_published_program_does(star, tmp_path, monkeypatch):
+    path = save_model(tmp_path / "m.pt")
+    seen = []
+    monkeypatch.setattr("isonet2.commands.predict.restore", lambda *a, **k: seen.append((a[5], k)))
+    monkeypatch.setattr(Checkpoint, "is_published", True)
+    go(star, path)
+    ((tiles, options),) = seen
+    assert {p.tile for p in tiles} == {Checkpoint.load(path).cube_size}
+    assert options["ways"] == 1
 
 
 def test_every_architecture_takes_tiles_that_are_no_cubes():
     for arch in ("unet-small", "scunet-fast", "HSFormer", "vtunet"):
         network = build_network(arch).eval()
         replicas = Replicas([network], [torch.device("cpu")], torch.float32)
-        plans = plan_tiles((20, 50, 70), 32, replicas.multiple, largest=64)
+        plans = fitted_tiles((20, 50, 70), 32, 1.5, replicas.multiple)
         cubes = torch.randn(1, 2, *(p.tile for p in plans))
         turns = orientations(((-60.0, 60.0),), 2, 1)
         assert replicas(cubes, None, turns).shape == (1, 1, *cubes.shape[1:])
@@ -196,7 +208,7 @@ def test_ways_round_keep_the_wedge_and_differ_between_halves():
             for half in turn:
                 assert torch.equal(measured(grid, sectors, half), measured(grid, sectors))
     one = orientations(((-60.0, 60.0),), 2, 1)[0]
-    assert not torch.equal(one[0], one[1])
+    assert torch.equal(one, torch.eye(3).expand(2, 3, 3))
     keys = {tuple(h.flatten().tolist()) for t in orientations(((-60.0, 60.0),), 2, 2) for h in t}
     assert len(keys) == 4
 

@@ -17,11 +17,18 @@ from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters, package_version, write_parameters
-from isonet2.physics.tiling import Region
+from isonet2.physics.tiling import AxisTiling, Region
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import Checkpoint
 from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
-from isonet2.training.prediction import LARGEST_TILE, Geometry, Replicas, plan_tiles, restore
+from isonet2.training.prediction import (
+    WAYS,
+    Geometry,
+    Replicas,
+    fitted_tiles,
+    restore,
+    training_tiles,
+)
 from isonet2.training.sampling import Half
 from isonet2.training.sources import geometry_of, halves_of, input_paths
 
@@ -52,6 +59,11 @@ class Restorer:
     replicas: Replicas
     parameters: PredictParameters
     key: str
+
+    @property
+    def ways(self) -> int:
+        """Orientations in which each half is restored."""
+        return self.parameters.orientations or (1 if self.model.is_published else WAYS)
 
     @property
     def column(self) -> str:
@@ -169,12 +181,16 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         update(table, tomogram.index, columns)
         return
     paths = [output, *parts]
+    size, shape = (model.cube_size, parameters.padding_factor), halves[0].volume.shape
+    cubes = training_tiles(shape, *size)
+    fitted = fitted_tiles(shape, *size, restorer.replicas.multiple)
+    tiles = cubes if model.is_published else fitted
     try:
-        _write(restorer, halves, geometry, paths, note, label, LARGEST_TILE)
+        _write(restorer, halves, geometry, paths, note, label, tiles)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         log.warning("%s: out of GPU memory; going on with smaller tiles", label)
-        _write(restorer, halves, geometry, paths, note, label, model.cube_size)
+        _write(restorer, halves, geometry, paths, note, label, cubes)
     update(table, tomogram.index, columns)
 
 
@@ -185,19 +201,12 @@ def _write(
     paths: Sequence[Path],
     note: str,
     label: str,
-    largest_tile: int,
+    tiles: Sequence[AxisTiling],
 ) -> None:
     """Restore a tomogram into its file; with two networks, into three."""
     parameters, model = restorer.parameters, restorer.model
     mean = np.float32(np.mean([half.statistics.mean for half in halves]))
     std = np.float32(np.mean([half.statistics.std for half in halves]))
-    plans = plan_tiles(
-        halves[0].volume.shape,
-        model.cube_size,
-        restorer.replicas.multiple,
-        padding_factor=parameters.padding_factor,
-        largest=largest_tile,
-    )
     with ExitStack() as stack, progress_bar(label, 1) as bar:
         writers = [
             stack.enter_context(
@@ -225,9 +234,9 @@ def _write(
             geometry,
             model.treatment,
             write,
-            plans,
+            tiles,
             batch=parameters.batch_size or restorer.replicas.count,
-            ways=parameters.orientations,
+            ways=restorer.ways,
             apply_mw_x1=model.apply_mw_x1,
             progress=bar.update,
         )

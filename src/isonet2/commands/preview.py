@@ -14,7 +14,7 @@ from isonet2.physics.fourier import spectrum
 from isonet2.physics.metrics import compare, fourier_shell_correlation, regions
 from isonet2.physics.tiling import Region
 from isonet2.reports.pictures import compare_picture
-from isonet2.training.prediction import Block, Geometry, Replicas, plan_tiles, restore
+from isonet2.training.prediction import Block, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Source
 
 
@@ -59,7 +59,7 @@ class Preview:
             Geometry(source.sectors, source.ctf, source.pixel_size),
             self.treatment,
             write,
-            plan_tiles(source.first.volume.shape, self.cube_size, replicas.multiple),
+            fitted_tiles(source.first.volume.shape, self.cube_size, 1.5, replicas.multiple),
             apply_mw_x1=self.apply_mw_x1,
             merge=False,
         )

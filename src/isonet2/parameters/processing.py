@@ -106,9 +106,10 @@ class PredictParameters(StarParameters):
     do_phaseflip_input: Annotated[bool | None, Shown("CTF")] = None
     """Flip the phases of what the network is given, for a network trained with a CTF mode;
     None does as in training."""
-    orientations: Literal[1, 2, 4] = 2
+    orientations: Annotated[Literal[1, 2, 4] | None, Shown(auto=True)] = None
     """Ways round in which each half is restored and averaged: turns by 180 degrees that leave the
-    missing wedge in place. More are better and take so many times as long."""
+    missing wedge in place. More are better and take so many times as long. auto takes 2, and 1 as
+    the data lie for a model of the published IsoNet2."""
     batch_size: Annotated[int | None, Field(ge=1), Shown(auto=True)] = None
     """Tiles restored at once; auto takes 2 per GPU."""
     mixed_precision: bool = True

@@ -17,6 +17,7 @@ from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 
 FORMAT = 1
+PUBLISHED = "published IsoNet2"
 STATE_FILE = "training_state.pt"
 
 
@@ -77,6 +78,11 @@ class Checkpoint:
     parameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the published IsoNet2 trained it, which predicts in its own way."""
+        return self.version == PUBLISHED
+
     def network(self) -> nn.Module:
         """Build the network with its weights, in evaluation mode."""
         network = build_network(self.arch, **self.network_options)
@@ -124,7 +130,7 @@ def _published(path: Path, record: dict[str, Any]) -> Checkpoint:
         ),
         weights=weights,
         network_options=options,
-        version="published IsoNet2",
+        version=PUBLISHED,
     )
 
 

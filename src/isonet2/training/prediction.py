@@ -22,6 +22,8 @@ from isonet2.training.sampling import Half
 Block = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
+WAYS = 2
+"""Orientations in which a tomogram is restored, unless the user says how many."""
 SMALLEST_TILE = 64
 LARGEST_TILE = 128
 """Edges of the tiles that small cubes grow to, voxels."""
@@ -122,7 +124,7 @@ def orientations(sectors: Sectors, halves: int, count: int) -> list[Tensor]:
     Turning the data by 180 degrees about the tilt axis leaves the wedge in place; about the
     beam and about x likewise, where the tilt range is symmetric. A network's errors differ
     from one way round to the next, so their mean is better than each. The halves take
-    different ways round.
+    different ways round; a single one is as the data lie.
 
     Parameters
     ----------
@@ -143,19 +145,22 @@ def orientations(sectors: Sectors, halves: int, count: int) -> list[Tensor]:
     halfway = [r for r in cube_rotations() if torch.equal(r, torch.diag(r.diagonal()))]
     same = [r for r in halfway if torch.equal(measured(grid, sectors, r), kept)]
     count = min(count, len(same))
+    if count == 1:
+        return [same[0].expand(halves, 3, 3)]
     return [
         torch.stack([same[(half * count + i) % len(same)] for half in range(halves)])
         for i in range(count)
     ]
 
 
-def plan_tiles(
-    shape: Shape,
-    cube_size: int,
-    multiple: int,
-    *,
-    padding_factor: float = 1.5,
-    largest: int = LARGEST_TILE,
+def training_tiles(shape: Shape, cube_size: int, padding_factor: float) -> list[AxisTiling]:
+    """Tile a tomogram by cubes as in training, with trusted cores of `cube_size/padding_factor`."""
+    core = max(1, round(cube_size / padding_factor))
+    return [AxisTiling.plan(length, cube_size, core) for length in shape]
+
+
+def fitted_tiles(
+    shape: Shape, cube_size: int, padding_factor: float, multiple: int
 ) -> list[AxisTiling]:
     """Tile a tomogram with as few voxels as a network trained on cubes of some edge can take.
 
@@ -169,18 +174,15 @@ def plan_tiles(
         Of the tomogram, (z, y, x).
     cube_size
         Edge of the training cubes, voxels.
-    multiple
-        What a tile's edges must be multiples of.
     padding_factor
         See above.
-    largest
-        Longest edge, voxels; training's own `cube_size` is always allowed.
+    multiple
+        What a tile's edges must be multiples of.
     """
     overlap = cube_size - max(1, round(cube_size / padding_factor))
     least = max(min(SMALLEST_TILE, cube_size), overlap + 1)
-    edges = [
-        edge for edge in range(multiple, max(largest, cube_size) + 1, multiple) if edge >= least
-    ]
+    largest = max(LARGEST_TILE, cube_size)
+    edges = [edge for edge in range(multiple, largest + 1, multiple) if edge >= least]
 
     def plan(length: int) -> AxisTiling:
         plans = [AxisTiling.plan(length, edge, edge - overlap) for edge in edges]
@@ -217,7 +219,7 @@ def restore(
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
         deviation 1, protein bright. Without `merge`, (networks * halves, z, y, x).
     plans
-        Tiles; see `plan_tiles`.
+        Tiles; see `fitted_tiles`.
     batch
         Tiles at a time.
     ways
