@@ -163,6 +163,16 @@ def test_resume_refuses_other_parameters(star):
         refine(RefineParameters(star_file=star, epochs=1, resume=True, mw_weight=7, **QUICK))
 
 
+def test_resume_refuses_an_edited_architecture(star):
+    arch = star.parent / "own.yaml"
+    arch.write_text("family: unet\nfilters: 8\n")
+    given = {**QUICK, "star_file": star, "epochs": 1, "arch": str(arch)}
+    refine(RefineParameters(**given))
+    arch.write_text("family: unet\nfilters: 16\n")
+    with pytest.raises(InputError, match="network_options"):
+        refine(RefineParameters(resume=True, **given))
+
+
 @pytest.mark.parametrize(
     ("columns", "given", "expected"),
     [

@@ -24,7 +24,7 @@ from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.training.checkpoint import STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import Plan, StepReport, Stopped, Training, fit, start
@@ -118,7 +118,8 @@ class TrainingRun:
     def record(self) -> dict[str, Any]:
         """What a resumed run must share with the run that it goes on from."""
         told = self.parameters.model_dump(mode="json")
-        return {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
+        kept = {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
+        return kept | {"network_options": self.options}
 
     def go(self) -> Path:
         """Train, and return where the network is."""
@@ -205,7 +206,8 @@ class TrainingRun:
         if not self.state.is_file():
             log.warning("resume: there is no %s yet; starting from the beginning", self.state)
             return
-        earlier = training.load(self.state)
+        state = load_tensors(self.state)
+        earlier = state["run"]
         changed = [name for name, value in self.record.items() if earlier.get(name) != value]
         if changed:
             raise InputError(
@@ -213,6 +215,7 @@ class TrainingRun:
                 f"{', '.join(f'{name} {earlier.get(name)}' for name in changed)}); give the same "
                 f"parameters, or start from its network with --pretrained_model"
             )
+        training.load(state)
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
 
     def watch(self, table: TomogramTable) -> None:

@@ -88,7 +88,8 @@ class PredictParameters(StarParameters):
     """Column of the STAR table that names the tomograms to read. None reads the two halves for a
     network trained on halves, and else rlnDeconvTomoName, or rlnTomoName where that is absent."""
     gpuID: GpuIds = None
-    """GPUs to use, counted among those that the process may see; None takes all of them."""
+    """GPUs to use, counted among those that the process may see; None takes the one with
+    most free memory."""
     tomo_idx: Indices = None
     """Tomograms to restore, by rlnIndex; None or all takes every one."""
     output_prefix: str = ""

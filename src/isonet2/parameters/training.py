@@ -33,7 +33,8 @@ class TrainingParameters(StarParameters):
     epochs: Annotated[int, Field(ge=1), Shown("Basic")] = 50
     """Rounds of training; each draws rlnNumberSubtomo sub-tomograms from every tomogram."""
     gpuID: GpuIds = None
-    """GPUs to use, counted among those that the process may see; None takes all of them."""
+    """GPUs to use, counted among those that the process may see; None takes the one with
+    most free memory."""
     with_mask: Annotated[bool, Shown("Basic")] = False
     """Draw sub-tomograms inside the masks of rlnMaskName only."""
     with_preview: Annotated[bool, Shown("Basic")] = True

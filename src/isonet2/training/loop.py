@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from isonet2.errors import InputError
 from isonet2.networks import channels_last
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import load_tensors, save_tensors
+from isonet2.training.checkpoint import save_tensors
 from isonet2.training.objectives import OBJECTIVES, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
 
@@ -131,15 +131,12 @@ class Training:
         record |= {name: getattr(self, name).state_dict() for name in self._modules}
         save_tensors(path, record | {"run": run})
 
-    def load(self, path: Path) -> dict[str, Any]:
-        """Take over a saved state and return the record of its run."""
-        record = load_tensors(path)
+    def load(self, record: dict[str, Any]) -> None:
+        """Take over a saved state."""
         for name in self._plain:
             setattr(self, name, record[name])
         for name in self._modules:
             getattr(self, name).load_state_dict(record[name])
-        run: dict[str, Any] = record["run"]
-        return run
 
 
 def start(network: nn.Module, plan: Plan) -> Training:
