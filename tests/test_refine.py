@@ -247,3 +247,30 @@ def test_two_ranks_with_half_the_batch_equal_one_with_the_whole(star):
     a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("one", "two"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], atol=5e-4, rtol=1e-2)
+
+
+DYING = """
+import os, sys
+from isonet2.cli import main
+from isonet2.training.loop import Descent
+
+def step(self, *rest):
+    raise RuntimeError("this rank is lost")
+
+if os.environ["RANK"] == "1":
+    Descent.step = step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_run_with_its_traceback(star):
+    script = star.parent / "dying.py"
+    script.write_text(DYING)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    words = [*launcher, str(script), *command()[2:]]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=star.parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "RuntimeError: this rank is lost" in done.stderr
