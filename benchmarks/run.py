@@ -1,11 +1,10 @@
 """Speed and memory beside the plain reference, measured in turns in one run.
 
 python benchmarks/run.py            all of it, some minutes on two cores
-python benchmarks/run.py step       one part: step, predict, memory, start, device
+python benchmarks/run.py step       one part: step, predict, memory, start
 """
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -47,21 +46,26 @@ def in_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
     return [median(t) for t in times]
 
 
-def noisy_source(folder: Path, shape: tuple[int, int, int], count: int = 64) -> Source:
+def noisy_halves(folder: Path, shape: tuple[int, int, int]) -> None:
+    """Write two halves of white noise."""
     rng = np.random.default_rng(0)
-    halves = []
     for name in ("EVN", "ODD"):
-        path = folder / f"TS_01_{name}.mrc"
-        write_volume(path, rng.normal(size=shape).astype(np.float32), voxel_size=10.0, label="x")
-        volume = open_volume(path)
-        halves.append(Half(volume, statistics(volume)))
-    return Source("TS_01", *halves, ((LOW, HIGH),), ContrastTransfer(30000.0), 10.0, count)
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        write_volume(folder / f"TS_01_{name}.mrc", noise, voxel_size=10.0, label="x")
+
+
+def noisy_source(folder: Path, count: int = 64) -> Source:
+    """The halves that are in a folder."""
+    volumes = [open_volume(folder / f"TS_01_{name}.mrc") for name in ("EVN", "ODD")]
+    first, second = (Half(volume, statistics(volume)) for volume in volumes)
+    return Source("TS_01", first, second, ((LOW, HIGH),), ContrastTransfer(30000.0), 10.0, count)
 
 
 def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
     """Seconds per step of isonet2-n2n, ours and the reference's."""
     with tempfile.TemporaryDirectory() as name:
-        source = noisy_source(Path(name), (cube + 48,) * 3)
+        noisy_halves(Path(name), (cube + 48,) * 3)
+        source = noisy_source(Path(name))
         treatment = CtfTreatment(mode="network")
         plan = Plan("isonet2-n2n", 1, batch, 1, 1e-3, 0.0, 0.1, 0.999, (0.0,))
         training = start(build_network(arch), plan)
@@ -101,7 +105,8 @@ def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
 def prediction(arch: str, cube: int) -> list[str]:
     """Seconds per million voxels of both halves."""
     with tempfile.TemporaryDirectory() as name:
-        source = noisy_source(Path(name), (96, 160, 160))
+        noisy_halves(Path(name), (96, 160, 160))
+        source = noisy_source(Path(name))
         network = build_network(arch).eval()
         halves = [source.first, source.second]
         whole = [half.region((slice(0, 96), slice(0, 160), slice(0, 160))) for half in halves]
@@ -124,35 +129,37 @@ def prediction(arch: str, cube: int) -> list[str]:
     ]
 
 
-def peak_memory(kind: str, shape: str) -> int:
-    """Peak resident megabytes of predicting a tomogram, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--inner", kind, shape],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(json.loads(done.stdout.strip().splitlines()[-1]))
+def peak_memory(shape: tuple[int, int, int]) -> list[str]:
+    """Peak resident megabytes of predicting a tomogram, each program in a process of its own.
 
-
-def inner(kind: str, shape_text: str) -> None:
-    shape = tuple(int(part) for part in shape_text.split("x"))
-    options = {"filters": 4}
-    network = build_network("unet-small", **options).eval()
+    The network is small, so that what grows with the tomogram shows, and the run is short.
+    """
     with tempfile.TemporaryDirectory() as name:
-        source = noisy_source(Path(name), (shape[0], shape[1], shape[2]))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        halves = [source.first, source.second]
-        if kind == "ours":
-            replicas = Replicas([network], [torch.device("cpu")], torch.float32)
-            geometry = Geometry(source.sectors, None, 10.0)
-            plans = fitted_tiles(halves[0].volume.shape, 48, 1.5, replicas.multiple)
-            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans)
-        else:
-            region = tuple(slice(0, n) for n in shape)
-            reference.predict(network, [h.region(region) for h in halves], 48, LOW, HIGH)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(json.dumps(max(after, before) // 1024) + "\n")
+        noisy_halves(Path(name), shape)
+        ours, plain = (
+            int(subprocess.check_output([sys.executable, __file__, "--inner", kind, name]))
+            for kind in ("ours", "reference")
+        )
+    size = " x ".join(str(n) for n in shape)
+    return [f"memory of predict {size}", f"{ours} MB", f"{plain} MB", f"{plain / ours:.1f}"]
+
+
+def inner(kind: str, folder: str) -> None:
+    """Predict, and print the peak of this process's resident memory."""
+    network = build_network("unet-small", filters=4, levels=2, convolutions=1).eval()
+    source = noisy_source(Path(folder))
+    halves = [source.first, source.second]
+    shape = source.first.volume.shape
+    if kind == "ours":
+        replicas = Replicas([network], [torch.device("cpu")], torch.float32)
+        geometry = Geometry(source.sectors, None, 10.0)
+        plans = fitted_tiles(shape, 48, 1.5, replicas.multiple)
+        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans)
+    else:
+        region = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+        reference.predict(network, [h.region(region) for h in halves], 48, LOW, HIGH)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(f"{peak // 1024}\n")
 
 
 def start_up() -> list[str]:
@@ -181,9 +188,7 @@ def main() -> None:
     if "predict" in options.parts:
         rows.append(prediction("unet-small", 48))
     if "memory" in options.parts:
-        for shape in ("96x160x160", "160x320x320"):
-            ours, plain = peak_memory("ours", shape), peak_memory("reference", shape)
-            rows.append([f"memory {shape}", f"{ours} MB", f"{plain} MB", f"{plain / ours:.1f}"])
+        rows += [peak_memory(shape) for shape in ((96, 160, 160), (256, 512, 512))]
     if "start" in options.parts:
         rows.append(start_up())
     show_table("against the plain reference", ["what", "ours", "reference", "ratio"], rows)
