@@ -1,4 +1,6 @@
+import errno
 import logging
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -212,10 +214,28 @@ def test_exit_statuses(monkeypatch, capsys):
     assert run(stop) == 130
     assert run(refuse) == 2
     assert capsys.readouterr().err == (
-        "isonet.py: stopped by Ctrl-C.\nisonet.py: t.star is not there: give a table.\n"
+        "isonet.py: stopped.\nisonet.py: t.star is not there: give a table.\n"
     )
     with pytest.raises(RuntimeError, match="a defect"):
         run(crash)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room there"), (errno.EROFS, "choose another folder")],
+)
+def test_what_the_system_refuses_is_said_in_one_line(monkeypatch, capsys, number, remedy):
+    def refuse(parameters):
+        raise OSError(number, os.strerror(number), "out/a.mrc")
+
+    module = ModuleType("isonet2.commands.refine")
+    module.refine = refuse
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert main(["refine", "t.star"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("isonet.py: out/a.mrc: ")
+    assert remedy in said
+    assert len(said.splitlines()) == 1
 
 
 def test_a_bad_call_ends_with_status_2_and_one_line_each(capsys, called):

@@ -25,13 +25,13 @@ def simulated(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    "change", [{"defocus": 60_000}, {"defocus": None}, {"voltage": 100}, {"cs": 20}, {"ac": 1}]
+    "change", [{"defocus": 60_000}, {"defocus": None}, {"voltage": 100}, {"cs": 10}, {"ac": 1}]
 )
 def test_optics_change_the_images_and_not_the_specimen(tmp_path, change):
     full, truth = simulated(tmp_path / "a", pixel_size=3)
     other, same = simulated(tmp_path / "b", pixel_size=3, **change)
     np.testing.assert_array_equal(truth, same)
-    assert np.corrcoef(full.ravel(), other.ravel())[0, 1] < 0.999
+    assert np.corrcoef(full.ravel(), other.ravel())[0, 1] < 0.9999
 
 
 @pytest.mark.parametrize("change", [{"membranes": 0}, {"pixel_size": 20}, {"density": 0.0}])

@@ -87,3 +87,15 @@ def test_other_json_is_refused(tmp_path, content, sentence):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="gone"):
         json2star(Json2StarParameters(json_file=tmp_path / "gone.json"))
+
+
+def test_a_table_is_never_written_over(tmp_path):
+    path = tmp_path / "t.star"
+    path.write_text(TEXT)
+    with pytest.raises(InputError, match="would replace the file that it is made from"):
+        star2json(Star2JsonParameters(star_file=path, json_file=path))
+    with pytest.raises(InputError, match=r"is the name of a STAR table; end it in \.json"):
+        star2json(Star2JsonParameters(star_file=path, json_file=tmp_path / "u.star"))
+    with pytest.raises(InputError, match="would replace the file"):
+        json2star(Json2StarParameters(json_file=path, star_file=path))
+    assert path.read_text() == TEXT

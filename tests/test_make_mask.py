@@ -1,6 +1,7 @@
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,10 @@ def test_a_strange_share_is_warned_of(project, caplog):
     assert "density_percentage, std_percentage or z_crop" in caplog.text
     caplog.clear()
     assert run(density_percentage=3, std_percentage=3, input_column="rlnTomoName") == 0
-    assert "WARNING" in caplog.text
+    assert "of the voxels" in caplog.text
+    assert "the mask that was there is now" in caplog.text
     caplog.clear()
+    Path("mask/a_mask.mrc").unlink()
     assert run(input_column="rlnTomoName") == 0
     assert "WARNING" not in caplog.text
 
@@ -176,3 +179,19 @@ def test_a_bad_boundary_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imodmodel.models", None)
     with pytest.raises(InputError, match=r"pip install 'isonet2\[imod\]'"):
         read_boundary(tmp_path / "bad.mod")
+
+
+def test_an_earlier_mask_is_kept(project, caplog):
+    table(rlnTomoName="a.mrc")
+    assert run(**STRICT) == 0
+    (row,) = TomogramTable.read("t.star").tomograms
+    edited = row.mask.read_bytes()
+    assert run(**(STRICT | {"density_percentage": 30})) == 0
+    assert row.mask.with_name(f"{row.mask.name}.1").read_bytes() == edited
+    assert "the mask that was there is now" in caplog.text
+
+
+def test_an_output_folder_that_is_a_file_is_refused(project):
+    table(rlnTomoName="a.mrc")
+    with pytest.raises(InputError, match=r"a\.mrc: is a file; choose a folder"):
+        run(output_dir="a.mrc")

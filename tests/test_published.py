@@ -184,3 +184,13 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path, change, says):
     path = tmp_path / "other.pt"
     with pytest.raises(InputError, match=says):
         translate(path, changed(change))
+
+
+def test_what_is_no_model_is_said_in_one_line(tmp_path):
+    path = tmp_path / "m.pt"
+    path.write_bytes(b"data_")
+    with pytest.raises(InputError, match="is damaged, or no file of this program") as caught:
+        Checkpoint.load(path)
+    assert "weights_only" not in str(caught.value)
+    with pytest.raises(InputError, match="is a folder"):
+        Checkpoint.load(tmp_path)

@@ -12,7 +12,8 @@ import torch
 
 from isonet2.commands.refine import choose_method, refine
 from isonet2.commands.training_run import noise_levels
-from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.files import locked
+from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
@@ -106,8 +107,6 @@ def test_masks_are_made_anew_from_the_prediction(star):
 
 
 def test_deconvolution_and_mask_come_first_when_asked(star, halves):
-    from isonet2.data.star import update
-
     update(star, 1, {"rlnTomoName": halves[0]})
     given = QUICK | {"epochs": 1, "with_deconv": True, "method": "isonet2", "noise_level": 0.1}
     paths = refine(RefineParameters(star_file=star, snrfalloff=0.7, **given))
@@ -150,11 +149,48 @@ def test_a_pretrained_network_is_the_start(star):
 
 
 def test_a_ctf_mode_without_defocus_is_refused(star):
-    from isonet2.data.star import update
-
     update(star, 1, {"rlnDefocus": None})
     with pytest.raises(InputError, match="rlnDefocus is empty"):
         refine(RefineParameters(star_file=star, CTF_mode="network", **QUICK))
+
+
+def test_an_earlier_run_is_set_aside(star):
+    given = {**QUICK, "star_file": star, "epochs": 1, "output_dir": star.parent / "o"}
+    (first,) = refine(RefineParameters(**given))
+    weights = Checkpoint.load(first).weights
+    other = star.parent / "o" / "network_isonet2_unet-small_32_full.pt"
+    other.write_bytes(b"of another method")
+    refine(RefineParameters(seed=1, **given))
+    kept = star.parent / "o" / "earlier_1"
+    names = {path.name for path in kept.iterdir()}
+    assert names == {first.name, STATE_FILE, "history.csv", "loss_full.png", "params.yaml"}
+    old = Checkpoint.load(kept / first.name).weights
+    assert all(torch.equal(old[key], weights[key]) for key in weights)
+    assert any(not torch.equal(Checkpoint.load(first).weights[key], old[key]) for key in old)
+    assert other.exists()
+
+
+def test_two_runs_in_one_folder_are_refused(star):
+    folder = star.parent / "o"
+    folder.mkdir()
+    with locked(folder / "run"), pytest.raises(InputError, match="in use by another run"):
+        refine(RefineParameters(star_file=star, epochs=1, output_dir=folder, **QUICK))
+    assert not (folder / "params.yaml").exists()
+
+
+def test_a_table_without_cubes_is_refused(star):
+    update(star, 1, {"rlnNumberSubtomo": 0})
+    with pytest.raises(InputError, match="rlnNumberSubtomo is 0 everywhere"):
+        refine(RefineParameters(star_file=star, epochs=1, **QUICK))
+    assert not (star.parent / "isonet_maps" / "params.yaml").exists()
+
+
+def test_a_damaged_state_is_refused(star):
+    refine(RefineParameters(star_file=star, epochs=1, **QUICK))
+    state = star.parent / "isonet_maps" / STATE_FILE
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(InputError, match="start anew without --resume"):
+        refine(RefineParameters(star_file=star, epochs=1, resume=True, **QUICK))
 
 
 def test_resume_refuses_other_parameters(star):

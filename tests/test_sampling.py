@@ -47,7 +47,7 @@ def test_voxels_are_standardised_bright_protein(source):
 
 def test_a_thin_volume_is_filled_up_with_its_mirror_image(source, caplog):
     subtomograms = Subtomograms([source], 64, seed=0)
-    assert "fewer than cube_size 64" in caplog.text
+    assert "smaller than cube_size 64" in caplog.text
     sample = subtomograms.load(subtomograms.draw(0, 0, 0))
     cube = sample.halves[0]
     assert cube.shape == (64, 64, 64)

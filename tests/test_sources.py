@@ -1,7 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.training.sources import input_paths, sectors_of, training_source
 
@@ -21,12 +23,12 @@ def row(folder, halves, **cells):
     return TomogramTable.read(folder / "t.star").tomograms[0]
 
 
-def make(tomogram, **options):
+def make(tomogram, method="isonet2", **options):
     given = {
         "mode": "None", "bfactor": 0.0, "with_mask": False, "mask_weighted_loss": False,
         "input_column": None,
     }  # fmt: skip
-    return training_source(tomogram, "isonet2", **(given | options))
+    return training_source(tomogram, method, **(given | options))
 
 
 def test_the_input_column_decides_which_volume_is_read(tmp_path, halves):
@@ -65,13 +67,35 @@ def test_without_a_mask_cubes_come_from_everywhere_and_this_is_said(tmp_path, ha
 
 
 def test_masks_choose_centres_and_weights(tmp_path, halves):
-    tomogram = row(tmp_path, halves, rlnMaskName=halves[2])
+    mask = tmp_path / "mask.mrc"
+    write_volume(mask, np.abs(open_volume(halves[2]).read()), voxel_size=10.0, label="x")
+    tomogram = row(tmp_path, halves, rlnMaskName=mask)
     masked = make(tomogram, with_mask=True)
     assert masked.centres is not None
     assert masked.weight is None
     weighted = make(tomogram, mask_weighted_loss=True)
     assert weighted.centres is None
-    assert weighted.weight.path == halves[2]
+    assert weighted.weight.path == mask
+
+
+def test_what_is_no_mask_is_refused(tmp_path, halves):
+    values = np.zeros((48, 56, 64), np.float32)
+    values[0, 0, 0] = -1
+    write_volume(tmp_path / "m.mrc", values, voxel_size=10.0, label="test")
+    tomogram = row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc")
+    with pytest.raises(InputError, match="is no mask, it has values below zero"):
+        make(tomogram, with_mask=True)
+
+
+def test_one_file_as_both_halves_is_refused(tmp_path, halves):
+    same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
+    with pytest.raises(InputError, match="stands in the table as both halves"):
+        make(same, "isonet2-n2n")
+
+
+def test_a_voxel_size_that_the_header_contradicts_is_said(tmp_path, halves, caplog):
+    make(row(tmp_path, halves, rlnPixelSize=5.0))
+    assert "rlnPixelSize is 5 A, but the header says 10 A" in caplog.text
 
 
 def test_coordinates_choose_centres(tmp_path, halves):

@@ -179,3 +179,11 @@ def test_resolution_is_interpolated():
     assert resolution(frequency, np.array([1, 1, 0.9, 0.8]), 0.5) == 0
     assert resolution(frequency, np.array([1, 0.1, 0.9, 0.8]), 0.5) is None
     assert resolution(frequency, np.array([1, np.nan, 0.6, 0.2]), 0.4) == pytest.approx(4)
+
+
+def test_a_volume_is_not_filtered_onto_itself(tmp_path):
+    path = put(tmp_path / "a.mrc", noise(0))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="would replace the file that it is made from"):
+        power_law(PowerLawParameters(volume=path, output=path))
+    assert path.read_bytes() == before

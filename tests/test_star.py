@@ -355,3 +355,37 @@ def test_nothing_is_logged_about_a_complete_table(ours, caplog):
     with caplog.at_level(logging.DEBUG):
         TomogramTable.read(ours)
     assert caplog.text == ""
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = tmp_path / "t.star"
+    path.write_text(OURS, encoding="utf-8-sig")
+    assert len(TomogramTable.read(path).tomograms) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"data_\n\nloop_\n_rlnTomoName #1\n", "lists no tomograms"),
+        (b"\xff\xfe\x00\xf0\x9f", "is not a STAR table; give the one of prepare_star"),
+        (b"data_\n\nloop_\n_rlnTomoName #1\na.mrc\nb.mrc c.mrc\n", "correct its rows"),
+    ],
+)
+def test_what_is_no_table_is_said_in_one_line(tmp_path, content, sentence):
+    path = tmp_path / "t.star"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=sentence) as caught:
+        TomogramTable.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(InputError, match="is a directory"):
+        TomogramTable.read(tmp_path)
+
+
+def test_an_overfocus_is_refused_with_the_likely_value(tmp_path):
+    frame = pd.DataFrame({"rlnIndex": [1], "rlnTomoName": ["a.mrc"], "rlnDefocus": [-30000.0]})
+    write_table(tmp_path / "t.star", frame)
+    with pytest.raises(InputError, match="did you mean 30000"):
+        TomogramTable.read(tmp_path / "t.star")

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from isonet2.errors import InputError
+from isonet2.errors import InputError, sentence
 from isonet2.parameters.base import Parameters, members, shown
 from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import PROGRAM, ordered, overview, page
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 2 a mistake in what was asked for, 130 stopped by Ctrl-C, or the
+        Exit status: 0 done, 2 a mistake in what was asked for, 130 stopped by a signal, or the
         command's own. Any other exception passes through with its traceback.
     """
     words = [plain(word) for word in (sys.argv[1:] if argv is None else argv)]
@@ -44,8 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             sys.stderr.write(f"{PROGRAM}: {line}\n")
         return 2
+    except OSError as error:
+        said = sentence(error)
+        if said is None:
+            raise
+        sys.stderr.write(f"{PROGRAM}: {said}\n")
+        return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"{PROGRAM}: stopped by Ctrl-C.\n")
+        sys.stderr.write(f"{PROGRAM}: stopped.\n")
         return 130
 
 
@@ -171,7 +177,8 @@ def _not_known(written: str, model: type[Parameters]) -> str:
     word = written.lstrip("-")
     if not _OPTION.match(written):
         return f"{model.command} does not know what {word} is for: write --name {word}."
-    return unknown(word, model, COMMANDS.values(), written[: len(written) - len(word)])
+    mark = "-" if len(word) == 1 else "--"
+    return unknown(word, model, COMMANDS.values(), mark)
 
 
 def _value(

@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from isonet2.commands.each import for_each
+from isonet2.commands.each import begin, for_each
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
-from isonet2.parameters import DeconvParameters, package_version, write_parameters
+from isonet2.parameters import DeconvParameters, package_version
 from isonet2.physics.binning import Block, Region
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
@@ -37,7 +37,7 @@ def deconv(parameters: DeconvParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     log.info("computing with %d processor threads", use_threads(parameters.ncpus))
-    write_parameters(parameters, parameters.output_dir)
+    begin(parameters, table.path, parameters.output_dir)
 
     def work(tomogram: Tomogram, label: str) -> None:
         output = deconvolve_one(parameters, tomogram, label)
@@ -137,7 +137,6 @@ def _in_chunks(
     """
     before = source.moments()
     after = Moments()
-    output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".deconv_", dir=output.parent) as folder:
         scratch = Path(folder) / "unscaled.mrc"
         with (

@@ -1,13 +1,38 @@
-"""One tomogram after the other; one that fails does not stop the others."""
+"""Tomograms one after the other; one that fails does not stop the others."""
 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from isonet2.data.files import make_folder
 from isonet2.data.star import Tomogram
-from isonet2.errors import InputError
+from isonet2.errors import InputError, sentence
+from isonet2.parameters import write_parameters
+from isonet2.parameters.base import Parameters
 
 log = logging.getLogger(__name__)
+
+
+def begin(parameters: Parameters, table: Path, folder: Path) -> None:
+    """Write the record of a run, once it is seen that results can be written and noted.
+
+    Parameters
+    ----------
+    parameters
+        Of the command.
+    table
+        STAR file that results are noted in.
+    folder
+        Where they are written.
+
+    Raises
+    ------
+    InputError
+        When either place cannot be written to.
+    """
+    make_folder(table.resolve().parent)
+    make_folder(folder)
+    write_parameters(parameters, folder)
 
 
 def for_each(
@@ -38,11 +63,14 @@ def for_each(
     for number, tomogram in enumerate(tomograms, start=1):
         try:
             work(tomogram, f"{tomogram.name} ({number} of {len(tomograms)})")
-        except InputError as error:
-            log.error("%s: %s", tomogram.name, error)
-            failed.append(tomogram.name)
-        except Exception:
-            log.exception("%s: could not be %s", tomogram.name, done)
+        except Exception as error:
+            said = sentence(error) if isinstance(error, OSError) else None
+            if isinstance(error, InputError):
+                said = str(error).removeprefix(f"{tomogram.name}: ")
+            if said is None:
+                log.exception("%s: could not be %s", tomogram.name, done)
+            else:
+                log.error("%s: %s", tomogram.name, said)
             failed.append(tomogram.name)
     log.info("%d %s in %s", len(tomograms) - len(failed), done, folder)
     if failed:

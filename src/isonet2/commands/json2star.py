@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from isonet2.data.blocks import cell, render
-from isonet2.data.files import atomic_path, locked
+from isonet2.data.files import atomic_path, locked, refuse_to_replace
 from isonet2.errors import InputError
 from isonet2.parameters import Json2StarParameters
 
@@ -35,6 +35,7 @@ def json2star(parameters: Json2StarParameters) -> Path:
     """
     source = parameters.json_file
     path = parameters.star_file or source.with_suffix(".star")
+    refuse_to_replace(path, source, "star_file")
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isonet2.commands.each import for_each
+from isonet2.commands.each import begin, for_each
 from isonet2.data.boundary import read_boundary
+from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, slabs
 from isonet2.errors import InputError
-from isonet2.parameters import MakeMaskParameters, package_version, write_parameters
+from isonet2.parameters import MakeMaskParameters, package_version
 from isonet2.physics import masking
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
@@ -44,7 +45,7 @@ def make_mask(parameters: MakeMaskParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     use_threads(None)
-    write_parameters(parameters, parameters.output_dir)
+    begin(parameters, table.path, parameters.output_dir)
 
     def work(tomogram: Tomogram, label: str) -> None:
         output = mask_one(parameters, tomogram, label)
@@ -91,6 +92,9 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
             "density_percentage, std_percentage or z_crop",
         )
     voxels = mask.voxels.numpy()
+    old = keep_old(output)
+    if old is not None:
+        log.warning("%s: the mask that was there is now %s", tomogram.name, old)
     write_mask(output, voxels, source, tomogram)
     overlay_picture(output.with_suffix(".png"), binned, voxels)
     return output

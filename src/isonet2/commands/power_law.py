@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from isonet2.data.files import refuse_to_replace
 from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import PowerLawParameters
@@ -36,6 +37,7 @@ def power_law(parameters: PowerLawParameters) -> Path:
         When `finest` is given and the file has no voxel size.
     """
     p = parameters
+    refuse_to_replace(p.output, p.volume, "output")
     source = open_volume(p.volume)
     statistics(source)
     waves = spectrum(torch.from_numpy(source.read()))

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isonet2.commands.each import for_each
+from isonet2.commands.each import begin, for_each
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
-from isonet2.parameters import PredictParameters, package_version, write_parameters
+from isonet2.parameters import PredictParameters, package_version
 from isonet2.physics.tiling import AxisTiling, Region
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import Checkpoint
@@ -87,7 +87,7 @@ def predict(parameters: PredictParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     restorer = make_restorer(parameters)
-    write_parameters(parameters, parameters.output_dir)
+    begin(parameters, table.path, parameters.output_dir)
 
     def work(tomogram: Tomogram, label: str) -> None:
         restore_one(restorer, tomogram, table.path, label)

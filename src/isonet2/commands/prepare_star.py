@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pandas as pd
 
 from isonet2.data import coordinates
 from isonet2.data.blocks import cell
+from isonet2.data.files import keep_old
 from isonet2.data.names import VOLUME_SUFFIXES, match
 from isonet2.data.pairing import (
     Source,
@@ -92,7 +92,9 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     if p.create_average:
         for source in sources:
             _write_average(volumes[source.name], _average_path(p, source))
-    _keep_old(p.star_name)
+    old = keep_old(p.star_name)
+    if old is not None:
+        log.warning("%s existed; the old table is now %s", p.star_name, old)
     write_table(p.star_name, table)
     _show(p.star_name, table)
     return p.star_name
@@ -316,17 +318,6 @@ def _write_average(halves: Sequence[Volume], path: Path) -> None:
         for region in slabs(first):
             writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))
     log.info("wrote %s", path)
-
-
-def _keep_old(path: Path) -> None:
-    """Copy a table that is about to be replaced to the first free name.star.1, .2, ..."""
-    if not path.exists():
-        return
-    number = 1
-    while (kept := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    shutil.copy2(path, kept)
-    log.warning("%s existed; the old table is now %s", path, kept)
 
 
 def _show(path: Path, table: pd.DataFrame) -> None:

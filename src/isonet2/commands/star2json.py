@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from isonet2.data.blocks import StarFile, cell, has_loop, read_star
-from isonet2.data.files import atomic_path
+from isonet2.data.files import atomic_path, refuse_to_replace
+from isonet2.errors import InputError
 from isonet2.parameters import Star2JsonParameters
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ def star2json(parameters: Star2JsonParameters) -> Path:
     """
     star = read_star(parameters.star_file)
     path = parameters.json_file or star.path.with_suffix(".json")
+    refuse_to_replace(path, parameters.star_file, "json_file")
+    if path.suffix.lower() == ".star":
+        raise InputError(f"json_file {path}: is the name of a STAR table; end it in .json")
     text = json.dumps({name: _block(star, name) for name in star.blocks}, indent=2)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

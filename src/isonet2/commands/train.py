@@ -6,6 +6,7 @@ from pathlib import Path
 
 from isonet2.commands.predict import predict
 from isonet2.commands.training_run import TrainingRun, TrainParameters
+from isonet2.data.files import make_folder
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters
@@ -38,8 +39,12 @@ def train(
     """
     if parameters.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard True: the package is missing; pip install tensorboard")
+    make_folder(table.path.resolve().parent)
+    make_folder(parameters.output_dir)
     devices = choose_devices(parameters.gpuID)
     threads = use_threads(parameters.ncpus)
+    if not any(tomogram.number_subtomos for tomogram in table.tomograms):
+        raise InputError(f"{table.path}: rlnNumberSubtomo is 0 everywhere; give numbers")
     sources = [_source(tomogram, parameters, method) for tomogram in table.tomograms]
     parts = ("top", "bottom") if parameters.split_halves else ("full",)
     paths = []

@@ -2,7 +2,9 @@
 
 import csv
 import logging
+import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from isonet2.commands.preview import Preview, mean_row, write_scalars
 from isonet2.commands.remask import MaskUpdates
-from isonet2.data.files import atomic_path
+from isonet2.data.files import atomic_path, locked
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.networks import build_network, edge_multiple, network_options
@@ -20,6 +22,7 @@ from isonet2.parameters import (
     package_version,
     write_parameters,
 )
+from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
@@ -71,6 +74,8 @@ class TrainingRun:
         self.stem = f"network_{method}_{arch}_{parameters.cube_size}"
         self.path = self.folder / f"{self.stem}_{part}.pt"
         self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
+        self.history = self.folder / ("history.csv" if part == "full" else f"history_{part}.csv")
+        self.curve = self.folder / f"loss_{part}.png"
         self.treatment = treatment_of(parameters)
         self.devices = devices
         self.previews: list[Preview] = []
@@ -130,8 +135,19 @@ class TrainingRun:
             self._take_over(training)
         if self.remask is not None:
             self.remask.apply(self.subtomograms, training.epoch)
-        if self.fabric.is_global_zero:
-            write_parameters(self.parameters, self.folder)
+        self.fabric.barrier()
+        first = self.fabric.is_global_zero
+        with locked(self.folder / "run", timeout=1) if first else nullcontext():
+            if first:
+                if training.updates == 0:
+                    self._set_aside()
+                write_parameters(self.parameters, self.folder)
+            self._fit(training)
+        log.info("the network is %s", self.path)
+        return self.path
+
+    def _fit(self, training: Training) -> None:
+        """Train to the end, with a progress bar."""
         log.info(
             "%s: %d cubes of %d voxels an epoch in batches of %d, %d epochs, on %s",
             self.path.name,
@@ -169,8 +185,28 @@ class TrainingRun:
                     training.epoch + 1,
                 )
                 raise KeyboardInterrupt from None
-        log.info("the network is %s", self.path)
-        return self.path
+
+    def _set_aside(self) -> None:
+        """Move what an earlier run left, and this one would replace, to a folder."""
+        replaced = [self.state, self.history, self.curve]
+        replaced += self.folder.glob(f"{self.stem}*_{self.part}.pt")
+        there = [path for path in replaced if path.exists()]
+        if not there:
+            return
+        number = 1
+        while (aside := self.folder / f"earlier_{number}").exists():
+            number += 1
+        aside.mkdir()
+        for path in there:
+            path.rename(aside / path.name)
+        record = self.folder / FILE_NAME
+        if record.exists():
+            shutil.copy2(record, aside)
+        log.warning(
+            "%s holds an earlier run, which is now in %s (--resume True goes on with a run)",
+            self.folder,
+            aside,
+        )
 
     def _network(self) -> torch.nn.Module:
         """A fresh network, or the pretrained one."""
@@ -206,7 +242,7 @@ class TrainingRun:
         if not self.state.is_file():
             log.warning("resume: there is no %s yet; starting from the beginning", self.state)
             return
-        state = load_tensors(self.state)
+        state = load_tensors(self.state, "start anew without --resume")
         earlier = state["run"]
         changed = [name for name, value in self.record.items() if earlier.get(name) != value]
         if changed:
@@ -234,7 +270,7 @@ class TrainingRun:
             for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
         ]
         if p.with_preview:
-            chosen = {tomogram.index for tomogram in table.select(p.prev_tomo_idx)}
+            chosen = {tomogram.index for tomogram in table.select(p.prev_tomo_idx, "prev_tomo_idx")}
             pairs = zip(table.tomograms, everything, strict=True)
             self.previews = [preview for row, preview in pairs if row.index in chosen]
         updates = getattr(p, "num_mask_updates", 0)
@@ -265,9 +301,8 @@ class TrainingRun:
         if kept:
             checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
         checkpoint.save(self.path)
-        name = "history.csv" if self.part == "full" else f"history_{self.part}.csv"
-        write_history(self.folder / name, training.history)
-        loss_picture(self.folder / f"loss_{self.part}.png", training.history)
+        write_history(self.history, training.history)
+        loss_picture(self.curve, training.history)
         if self.parameters.tensorboard:
             write_scalars(self.folder / "tensorboard" / self.part, row)
         if self.remask is not None and training.epoch in self.remask.after:

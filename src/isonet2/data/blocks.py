@@ -48,16 +48,23 @@ def read_star(path: Path | str) -> StarFile:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; make one with `isonet.py prepare_star`") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not readable as a STAR table ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not a STAR table; give the one of prepare_star") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({(error.strerror or '').lower()}); give a STAR table"
+        ) from error
     _check(path, text)
     try:
         blocks = {name: _as_text(block) for name, block in _parse(text).items()}
     except Exception as error:
-        raise InputError(f"{path}: is not readable as a STAR table ({error})") from error
+        reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(
+            f"{path}: is not readable as a STAR table, correct its rows ({reason})"
+        ) from error
     return StarFile(path, text, blocks)
 
 

@@ -21,15 +21,51 @@ LOCKING_MISSING = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _threads: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
 
+def make_folder(path: Path | str) -> Path:
+    """Make a folder unless it is there, and see that files can be written to it.
+
+    Raises
+    ------
+    InputError
+        When that is not so.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"{folder}: is a file; choose a folder") from error
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot make this folder ({error.strerror}); choose another"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: you may not write in this folder; choose another")
+    return folder
+
+
+def refuse_to_replace(output: Path, source: Path, parameter: str) -> None:
+    """Raise InputError when a file would be written over what it is made from."""
+    if output.resolve() == source.resolve():
+        raise InputError(
+            f"{output}: would replace the file that it is made from; choose another {parameter}"
+        )
+
+
+def keep_old(path: Path) -> Path | None:
+    """Copy a file that is about to be replaced to the first free name.1, name.2, ..., if any."""
+    if not path.exists():
+        return None
+    number = 1
+    while (copy := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    shutil.copy2(path, copy)
+    return copy
+
+
 def _beside(path: Path | str) -> tuple[Path, Path]:
     """Final path, links followed, and a hidden name in the same folder, which is made."""
     final = Path(path).resolve()
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{final.parent}: cannot make this folder ({error.strerror})") from error
-    if not os.access(final.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{final.parent}: you may not write in this folder; choose another")
+    make_folder(final.parent)
     return final, final.with_name(f".{final.stem}.{secrets.token_hex(4)}{final.suffix}")
 
 
@@ -122,8 +158,8 @@ def locked(path: Path | str, timeout: float = 120.0) -> Iterator[None]:
     system without locks this is said once and the block runs unguarded.
     """
     final = Path(path).resolve()
-    held = InputError(f"{final} is in use by another run for over {timeout:.0f} s; try again later")
-    final.parent.mkdir(parents=True, exist_ok=True)
+    held = InputError(f"{final} is in use by another run; try again when that has ended")
+    make_folder(final.parent)
     inside = _threads[final]
     end = time.monotonic() + timeout
     if not inside.acquire(timeout=timeout):

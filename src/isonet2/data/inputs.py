@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonet2.data.blocks import is_missing
+from isonet2.data.files import refuse_to_replace
 from isonet2.data.moments import Moments
 from isonet2.data.pairing import known_voxel_size
 from isonet2.data.tomograms import MAKERS, Tomogram
@@ -99,11 +100,7 @@ class TomogramInput:
     def refuse_to_replace(self, output: Path, parameter: str = "output_dir") -> None:
         """Raise InputError when `output` is one of the files that are read."""
         for volume in self.volumes:
-            if output.resolve() == volume.path.resolve():
-                raise InputError(
-                    f"{output}: would replace the file that it is made from; choose another "
-                    f"{parameter}"
-                )
+            refuse_to_replace(output, volume.path, parameter)
 
 
 def open_input(tomogram: Tomogram, column: str) -> TomogramInput:

@@ -54,6 +54,8 @@ class TomogramTable:
         star = read_star(path)
         block = find_table(star.path, star.blocks)
         frame = star.blocks[block]
+        if frame.empty:
+            raise InputError(f"{star.path}: lists no tomograms; use isonet.py prepare_star")
         reader = RecordReader(star.path, frame)
         tomograms = tuple(reader.rows())
         if reader.problems:
@@ -62,7 +64,9 @@ class TomogramTable:
             log.warning("%s: %s", star.path, text)
         return cls(star.path, tuple(frame.columns), tomograms)
 
-    def select(self, tomo_idx: str | None = None) -> tuple[Tomogram, ...]:
+    def select(
+        self, tomo_idx: str | None = None, parameter: str = "tomo_idx"
+    ) -> tuple[Tomogram, ...]:
         """Tomograms by their index: "1,3,5-7"; all of them for None or "all".
 
         Raises
@@ -76,12 +80,14 @@ class TomogramTable:
         for part in tomo_idx.split(","):
             first, _, last = part.strip().partition("-")
             if not first.isdecimal() or (last and not last.isdecimal()):
-                raise InputError(f"tomo_idx {tomo_idx}: '{part}' is no index; write 1,3,5-7 or all")
+                raise InputError(
+                    f"{parameter} {tomo_idx}: '{part}' is no index; write 1,3,5-7 or all"
+                )
             wanted.update(range(int(first), int(last or first) + 1))
         known = {tomogram.index for tomogram in self.tomograms}
         if wanted - known or not wanted:
             raise InputError(
-                f"tomo_idx {tomo_idx}: {self.path} has no tomogram "
+                f"{parameter} {tomo_idx}: {self.path} has no tomogram "
                 f"{', '.join(map(str, sorted(wanted - known)))} "
                 f"(it has {', '.join(map(str, sorted(known)))})"
             )

@@ -242,7 +242,8 @@ class RecordReader:
             return default
         if not limits[0] <= value <= limits[1]:
             guess = value * factor
-            hint = f"; did you mean {guess:g}?" if limits[0] < guess <= limits[1] else ""
+            near = factor and limits[0] < guess <= limits[1]
+            hint = f"; did you mean {guess:g}?" if near else ""
             self.complain(column, f"lies outside {limits[0]:g} to {limits[1]:g}{hint}")
         return value
 
@@ -281,9 +282,9 @@ class RecordReader:
             return None if series is None else _defocus_at_zero_tilt(series)
         if value == 0:
             return value if phase_shift else None
-        if not 2000 <= abs(value) <= 120000:
-            guesses = [value * factor for factor in (1e4, 10.0, 0.1)]
-            fitting = [guess for guess in guesses if 2000 <= abs(guess) <= 120000]
+        if not 2000 <= value <= 120000:
+            guesses = [value * factor for factor in (-1.0, 1e4, 10.0, 0.1)]
+            fitting = [guess for guess in guesses if 2000 <= guess <= 120000]
             hint = f"; did you mean {fitting[0]:g}?" if fitting else ""
             self.complain(
                 "rlnDefocus", f"is no defocus in angstrom (2000 to 120000, 0 for unknown){hint}"
@@ -293,7 +294,10 @@ class RecordReader:
     def tilt_series(self) -> Path | None:
         """RELION-5's table of the tilt series, when it can be found."""
         path = self.file("rlnTomoTiltSeriesStarFile")
-        return path if path is not None and path.is_file() else None
+        if path is not None and not path.is_file():
+            self.assumed[f"{path} (rlnTomoTiltSeriesStarFile) is not there"] = None
+            return None
+        return path
 
     def tilts(self) -> tuple[tuple[float, ...] | None, float, float]:
         """All tilts, when a file with them is named, and the two ends."""

@@ -166,9 +166,9 @@ class StarParameters(Parameters):
 class OpticsParameters(Parameters):
     """A command that is told about the microscope."""
 
-    voltage: Annotated[float, Field(ge=60, le=3000), Shown("Basic", "kV")] = 300.0
+    voltage: Annotated[float, Field(ge=60, le=400), Shown("Basic", "kV")] = 300.0
     """Acceleration voltage."""
-    cs: Annotated[float, Field(ge=0, le=20), Shown("Basic", "mm")] = 2.7
+    cs: Annotated[float, Field(ge=0, le=10), Shown("Basic", "mm")] = 2.7
     """Spherical aberration."""
     ac: Annotated[Fraction, Shown("Basic")] = 0.1
     """Amplitude contrast."""

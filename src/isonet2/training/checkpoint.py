@@ -137,10 +137,13 @@ def _published(path: Path, record: dict[str, Any]) -> Checkpoint:
 def save_tensors(path: Path, record: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values, whole or not at all."""
     with atomic_path(path) as temporary:
-        torch.save(record, temporary)
+        try:
+            torch.save(record, temporary)
+        except RuntimeError as error:
+            raise InputError(f"{path}: cannot be written; is the disk full?") from error
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
+def load_tensors(path: Path, remedy: str = "give a network_*.pt file") -> dict[str, Any]:
     """Read a dictionary of tensors and plain values; anything that would run code is refused.
 
     Raises
@@ -148,19 +151,18 @@ def load_tensors(path: Path) -> dict[str, Any]:
     InputError
         When the file is missing, is not such a dictionary, or is cut off.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; {remedy}")
     if not path.is_file():
-        raise InputError(f"{path}: there is no such model file; check the path")
+        raise InputError(f"{path}: there is no such file; check the path")
     try:
         with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             record = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        kind = "an IsoNet1 (Keras) model" if path.suffix == ".h5" else "not a readable model file"
-        raise InputError(f"{path}: {kind}; give a network_*.pt file ({_first(error)})") from error
+        old = path.suffix == ".h5"
+        kind = "is an IsoNet1 (Keras) model" if old else "is damaged, or no file of this program"
+        raise InputError(f"{path}: {kind}; {remedy}") from error
     if not isinstance(record, dict):
-        raise InputError(f"{path}: holds no model record; give a network_*.pt file")
+        raise InputError(f"{path}: holds no model; {remedy}")
     return record
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -127,6 +127,10 @@ def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], int]:
     found = []
     for plane in range(0, z, spacing):
         values = mask.read((slice(plane, plane + 1), slice(0, y), slice(0, x)))[0]
+        if values.min() < 0:
+            raise InputError(
+                f"{mask.path}: is no mask, it has values below zero; 0 is outside, 1 inside"
+            )
         spots = np.argwhere(values[::spacing, ::spacing] > 0) * spacing
         found.append(np.insert(spots, 0, plane, axis=1))
     return np.concatenate(found).astype(np.int32), spacing
@@ -217,10 +221,9 @@ class Subtomograms:
     def _fitting(self, source: Source) -> NDArray[np.int32] | None:
         if any(high < low for low, high in source.limits(self.size)):
             log.warning(
-                "%s: its %s voxels are fewer than cube_size %d along an axis; cubes are filled "
-                "up with its mirror image (a smaller cube_size avoids this)",
+                "%s: what may be used of it is smaller than cube_size %d along an axis; cubes are "
+                "filled up with its mirror image (a smaller cube_size avoids this)",
                 source.name,
-                " x ".join(map(str, source.first.volume.shape)),
                 self.size,
             )
         if source.centres is None:

@@ -51,9 +51,17 @@ def geometry_of(tomogram: Tomogram, volume: Volume, *, mode: str, bfactor: float
     if ctf is None and mode != "None":
         raise InputError(
             f"{tomogram.name}: CTF_mode {mode} needs its defocus, and rlnDefocus is empty; fill "
-            f"in that column (angstrom) or use --CTF_mode None"
+            f"in that column (angstrom), or train with CTF_mode None"
         )
-    pixel = tomogram.pixel_size or (volume.voxel_size[2] if volume.voxel_size else None)
+    written = volume.voxel_size[2] if volume.voxel_size else None
+    pixel = tomogram.pixel_size or written
+    if pixel and written and abs(pixel / written - 1) > 0.01:
+        log.warning(
+            "%s: rlnPixelSize is %g A, but the header says %g A; the table counts",
+            tomogram.name,
+            pixel,
+            written,
+        )
     if pixel is None:
         raise InputError(
             f"{tomogram.name}: neither rlnPixelSize nor the file's header gives a voxel size; "
@@ -64,6 +72,8 @@ def geometry_of(tomogram: Tomogram, volume: Volume, *, mode: str, bfactor: float
 
 def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
     """Open volumes and measure what standardises them; unequal shapes are refused."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError(f"{paths[0]}: stands in the table as both halves; correct the row")
     halves = tuple(Half(v, statistics(v)) for v in map(open_volume, paths))
     for half in halves[1:]:
         if half.volume.shape != halves[0].volume.shape:
