@@ -15,6 +15,7 @@ import pandas as pd
 from isonet2.data import coordinates
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
+from isonet2.data.likeness import mixed_up
 from isonet2.data.names import VOLUME_SUFFIXES, match
 from isonet2.data.pairing import (
     Source,
@@ -31,6 +32,8 @@ from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
 from isonet2.reports.table import show_table
+from isonet2.training.sources import sectors_of
+from isonet2.training.wedge_check import wedge_remark
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     sources, findings.problems = find_sources(p.full, p.even, p.odd)
     volumes = _check_volumes(sources, findings)
     table = _table(p, sources, volumes, findings)
-    _check_table(p.star_name, table, findings)
+    _check_table(p.star_name, table, volumes, findings)
     findings.tell()
     if p.create_average:
         for source in sources:
@@ -143,8 +146,11 @@ def _check_volumes(sources: Sequence[Source], findings: _Findings) -> dict[str, 
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(check, sources))
     findings.problems.extend(problem for _, problems in results for problem in problems)
-    names = [source.name for source in sources]
-    return dict(zip(names, (volumes for volumes, _ in results), strict=True))
+    volumes = {s.name: found for s, (found, _) in zip(sources, results, strict=True)}
+    if not findings.problems:
+        halves = [(v[0], v[1]) for s in sources if s.half1 and s.half2 for v in [volumes[s.name]]]
+        findings.problems.extend(mixed_up(halves))
+    return volumes
 
 
 def _pixel_size(
@@ -295,15 +301,29 @@ def _subtomograms(
     return boxes, counts
 
 
-def _check_table(path: Path, table: pd.DataFrame, findings: _Findings) -> None:
-    """See that the table can be written and read again."""
+def _check_table(
+    path: Path,
+    table: pd.DataFrame,
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: _Findings,
+) -> None:
+    """See that the table can be written and read again, and that its tilts fit the tomograms."""
     if findings.problems or table.empty:
         return
     texts = findings.attempt(partial(table.map, cell))
-    if texts is not None:
-        reader = RecordReader(path, texts)
-        reader.rows()
-        findings.problems.extend(reader.problems)
+    if texts is None:
+        return
+    reader = RecordReader(path, texts)
+    tomograms = list(reader.rows())
+    findings.problems.extend(reader.problems)
+    if findings.problems:
+        return
+    with ThreadPoolExecutor(4) as pool:
+        first = [files[0] for files in volumes.values()]
+        remarks = pool.map(wedge_remark, first, map(sectors_of, tomograms))
+    for name, remark in zip(volumes, remarks, strict=True):
+        if remark is not None:
+            findings.remark(remark, name)
 
 
 def _average_path(p: PrepareStarParameters, source: Source) -> Path:

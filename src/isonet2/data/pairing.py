@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from isonet2.data.formats import FORMATS, format_of
 from isonet2.data.formats.zarr import ZARR
+from isonet2.data.likeness import refuse_dependence
 from isonet2.data.names import VOLUME_SUFFIXES, half, tomogram_name
 from isonet2.data.volumes import Shape, Triple, Volume, open_volume, statistics
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
 
-COMPARED_VOXELS = 64
-SAME_NOISE = 0.95
 FOLDERS = ZARR.suffixes
 ISOTROPY = 0.005
 
@@ -188,7 +185,10 @@ def check(source: Source) -> tuple[list[Volume], list[str]]:
     for other in volumes[1:]:
         problems.extend(_differences(volumes[0], other))
     if not problems and source.half1 is not None and source.half2 is not None:
-        problems.extend(_dependence(volumes[0], volumes[1]))
+        try:
+            refuse_dependence(volumes[0], volumes[1])
+        except InputError as error:
+            problems.append(str(error))
     return volumes, problems
 
 
@@ -211,35 +211,3 @@ def _differences(first: Volume, second: Volume) -> list[str]:
 
 def _size(shape: Shape) -> str:
     return " x ".join(map(str, shape))
-
-
-def _dependence(first: Volume, second: Volume) -> list[str]:
-    """Refuse two halves that are one file, or whose noise is the same."""
-    if first.path.samefile(second.path):
-        return [f"{first.path} and {second.path}: are the same file; give the two halves"]
-    likeness = noise_correlation(first, second)
-    if likeness < SAME_NOISE:
-        return []
-    return [
-        f"{first.path} and {second.path}: hold the same noise (correlation {likeness:.3f}); "
-        f"halves must come from different frames or tilts"
-    ]
-
-
-def noise_correlation(first: Volume, second: Volume) -> float:
-    """Correlation of two volumes' finest detail in a cube at their centre.
-
-    The detail is the difference of neighbours along all three axes, where noise outweighs
-    specimen. Independent halves are near 0, copies and scaled copies at 1 or -1.
-    """
-    lows = [max(0, (size - COMPARED_VOXELS) // 2) for size in first.shape]
-    slices = [slice(low, low + COMPARED_VOXELS) for low in lows]
-    details = []
-    for volume in (first, second):
-        block = volume.read((slices[0], slices[1], slices[2])).astype(np.float64)
-        for axis in range(3):
-            block = np.diff(block, axis=axis)
-        details.append(block.ravel() - block.mean() if block.size else np.zeros(1))
-    one, two = details
-    scale = float(np.sqrt(np.vdot(one, one) * np.vdot(two, two)))
-    return abs(float(np.vdot(one, two))) / scale if scale > 0 else 0.0

@@ -14,6 +14,7 @@ from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.wedge import Sectors, sectors_of_tilts
 from isonet2.training.prediction import Geometry
 from isonet2.training.sampling import Half, Source, centres_of_mask
+from isonet2.training.wedge_check import wedge_remark
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,9 @@ def training_source(
     halves = halves_of(input_paths(tomogram, method, input_column))
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, mode=mode, bfactor=bfactor)
+    remark = wedge_remark(volume, geometry.sectors)
+    if remark is not None:
+        log.warning("%s: %s", tomogram.name, remark)
     mask = mask_of(tomogram, volume.shape) if with_mask or mask_weighted_loss else None
     centres, spacing = None, 1
     if tomogram.box_file is not None:

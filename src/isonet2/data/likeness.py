@@ -1,0 +1,114 @@
+"""Whether two volumes are halves of one tomogram: the same specimen, and different noise."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonet2.data.volumes import Volume
+from isonet2.errors import InputError
+
+COMPARED_VOXELS = 64
+SAME_NOISE = 0.95
+
+LOOK_VOXELS = (64, 512, 512)
+LOOK_BINNING = 8
+FEWEST_BINS = 512
+CLEARLY = 0.2
+
+Look = NDArray[np.float32]
+
+
+def refuse_dependence(first: Volume, second: Volume) -> None:
+    """Raise InputError for two halves that are one file, or whose noise is the same."""
+    if first.path.samefile(second.path):
+        raise InputError(f"{first.path} and {second.path}: are the same file; give the two halves")
+    likeness = noise_correlation(first, second)
+    if likeness >= SAME_NOISE:
+        raise InputError(
+            f"{first.path} and {second.path}: hold the same noise (correlation {likeness:.3f}); "
+            f"halves must come from different frames or tilts"
+        )
+
+
+def noise_correlation(first: Volume, second: Volume) -> float:
+    """Correlation of two volumes' finest detail in a cube at their centre.
+
+    The detail is the difference of neighbours along all three axes, where noise outweighs
+    specimen. Independent halves are near 0, copies and scaled copies at 1 or -1.
+    """
+    details = []
+    for volume in (first, second):
+        block = _centre(volume, (COMPARED_VOXELS,) * 3).astype(np.float64)
+        for axis in range(3):
+            block = np.diff(block, axis=axis)
+        details.append(block.ravel() - block.mean() if block.size else np.zeros(1))
+    one, two = details
+    scale = float(np.sqrt(np.vdot(one, one) * np.vdot(two, two)))
+    return abs(float(np.vdot(one, two))) / scale if scale > 0 else 0.0
+
+
+def mixed_up(pairs: Sequence[tuple[Volume, Volume]]) -> list[str]:
+    """Name halves that look like another tomogram's other half, and unlike their own.
+
+    Parameters
+    ----------
+    pairs
+        First and second half of every tomogram, in the order of the table.
+
+    Returns
+    -------
+    list of str
+        One sentence for each first half that belongs elsewhere.
+
+    Notes
+    -----
+    What is compared is the central part, binned and without the mean of each slice: specimen
+    outweighs noise there, and the common shape of all lamellae is gone.
+    """
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for index, (first, _) in enumerate(pairs):
+        shapes.setdefault(first.shape, []).append(index)
+    found = []
+    for members in shapes.values():
+        if len(members) > 1:
+            found.extend(_misplaced([pairs[index] for index in members]))
+    return found
+
+
+def _misplaced(pairs: Sequence[tuple[Volume, Volume]]) -> list[str]:
+    with ThreadPoolExecutor(4) as pool:
+        firsts = np.stack(list(pool.map(_look, (first for first, _ in pairs))))
+        seconds = np.stack(list(pool.map(_look, (second for _, second in pairs))))
+    likeness = firsts @ seconds.T
+    found: list[str] = []
+    if firsts.shape[1] < FEWEST_BINS:
+        return found
+    for own, row in enumerate(likeness):
+        best = int(row.argmax())
+        if row[best] > row[own] + CLEARLY:
+            found.append(
+                f"{pairs[own][0].path}: looks like {pairs[best][1].path} (correlation "
+                f"{row[best]:.2f}), not like its own other half {pairs[own][1].path} "
+                f"({row[own]:.2f}); the files of two tomograms seem to be mixed up"
+            )
+    return found
+
+
+def _look(volume: Volume) -> Look:
+    """Binned centre as a vector of length 1, or 0 where there is nothing to see."""
+    factor = max(1, min(LOOK_BINNING, min(volume.shape) // 4))
+    block = _centre(volume, LOOK_VOXELS)
+    z, y, x = (edge // factor for edge in block.shape)
+    block = block[: z * factor, : y * factor, : x * factor]
+    look = block.reshape(z, factor, y, factor, x, factor).mean((1, 3, 5))
+    look -= look.mean((1, 2), keepdims=True)
+    length = float(np.linalg.norm(look))
+    return look.ravel() / np.float32(length or 1.0)
+
+
+def _centre(volume: Volume, most: tuple[int, int, int]) -> Look:
+    lows = [max(0, (size - edge) // 2) for size, edge in zip(volume.shape, most, strict=True)]
+    z, y, x = (slice(low, low + edge) for low, edge in zip(lows, most, strict=True))
+    return volume.read((z, y, x))

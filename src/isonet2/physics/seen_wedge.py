@@ -1,0 +1,134 @@
+"""The missing wedge as a tomogram's own power spectrum shows it.
+
+Back projection leaves the wedge empty of noise as well as of specimen, so the power of any
+part of a tomogram, summed along the tilt axis, falls to nothing at the tilts that were not
+measured. This tells a wrong tilt range, and a tomogram whose axes are in another order.
+"""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isonet2.physics.fourier import Shape, frequencies, spectrum
+
+STEP = 2
+BAND = (0.12, 0.48)
+RINGS = 16
+EMPTY = 0.1
+NARROWEST = 16
+SOFTEST_EDGE = 10
+ORDERS = tuple(itertools.permutations(range(3), 2))
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWedge:
+    """An empty wedge that was found in a power spectrum.
+
+    Attributes
+    ----------
+    beam, tilt_axis
+        Array axes (0 is z, 1 is y, 2 is x) that the beam and the tilt axis run along.
+    low, high
+        Least and greatest tilt with power, degrees, good to about `STEP`.
+    """
+
+    beam: int
+    tilt_axis: int
+    low: float
+    high: float
+
+
+def block_power(blocks: Iterable[Tensor]) -> Tensor | None:
+    """Mean power of blocks (z, y, x) of one shape under a Hann window; None without blocks.
+
+    Every block counts alike, whatever its contrast; constant ones count nothing.
+    """
+    total: Tensor | None = None
+    for block in blocks:
+        voxels = block.float() - block.float().mean()
+        deviation = voxels.std()
+        if not deviation > 0:
+            continue
+        for axis, size in enumerate(block.shape):
+            window = torch.hann_window(size + 2, periodic=False)[1:-1]
+            voxels = voxels * window.reshape([-1 if a == axis else 1 for a in range(3)])
+        power = spectrum(voxels / deviation).abs().square()
+        total = power if total is None else total + power
+    return total
+
+
+def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tensor:
+    """Power against tilt, had the series been taken with this beam and this axis.
+
+    Parameters
+    ----------
+    power
+        Power (z, y, x//2+1) of a half spectrum.
+    shape
+        Shape (z, y, x) in real space.
+    beam, tilt_axis
+        Array axes.
+
+    Returns
+    -------
+    Tensor
+        One value for each `STEP` degrees from -90 to 90: the median over rings of frequency,
+        each ring relative to its own mean.
+    """
+    k = [axis.expand(power.shape) for axis in frequencies(shape)]
+    along, across = k[beam], k[3 - beam - tilt_axis]
+    length = torch.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2)
+    in_band = (torch.hypot(along, across) > BAND[0]) & (length < BAND[1])
+    angle = torch.rad2deg(torch.atan2(along, across))
+    count = 180 // STEP
+    bins = (torch.remainder(angle[in_band] + 90, 180) / STEP).long().clamp_max(count - 1)
+    share = (length[in_band] - BAND[0]) / (BAND[1] - BAND[0])
+    slots = (share * RINGS).long().clamp(0, RINGS - 1) * count + bins
+    size = RINGS * count
+    summed = torch.bincount(slots, power[in_band].double(), size).reshape(RINGS, count)
+    number = torch.bincount(slots, minlength=size).reshape(RINGS, count)
+    rings = torch.where(number > 0, summed / number.clamp_min(1), torch.nan)
+    return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
+
+
+def seen_wedge(power: Tensor, shape: Shape) -> SeenWedge | None:
+    """Find the empty wedge in a power spectrum.
+
+    Parameters
+    ----------
+    power
+        Power (z, y, x//2+1) of a half spectrum.
+    shape
+        Shape (z, y, x) in real space.
+
+    Returns
+    -------
+    SeenWedge or None
+        None where no wedge of at least `NARROWEST` degrees is empty: a volume that was
+        restored already, or that is no tomogram.
+    """
+    found: SeenWedge | None = None
+    least = EMPTY
+    for beam, tilt_axis in ORDERS:
+        profile = tilt_profile(power, shape, beam, tilt_axis)
+        count = len(profile)
+        level = float(profile[count // 4 : count - count // 4].nanmedian())
+        relative = profile / level if level > 0 else torch.ones_like(profile)
+        ends = NARROWEST // 2 // STEP
+        outside = float(torch.cat([relative[:ends], relative[-ends:]]).nanmean())
+        if not outside < least:
+            continue
+        low, high = _edges(relative, 0.5)
+        outer_low, outer_high = _edges(relative, 0.15)
+        if max(low - outer_low, outer_high - high) <= SOFTEST_EDGE:
+            least, found = outside, SeenWedge(beam, tilt_axis, low, high)
+    return found
+
+
+def _edges(profile: Tensor, level: float) -> tuple[float, float]:
+    """First and last tilt, in degrees, at which a profile rises above a level."""
+    above = torch.nonzero(profile > level).flatten()
+    return float(above[0]) * STEP - 90, float(above[-1] + 1) * STEP - 90

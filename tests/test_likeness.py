@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from isonet2.data.likeness import mixed_up
+from isonet2.data.volumes import open_volume, write_volume
+
+SHAPE = (64, 64, 72)
+COARSE = tuple(edge // 4 for edge in SHAPE)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Noisy halves of three specimens of one outline."""
+    rng = np.random.default_rng(0)
+    outline = np.hanning(SHAPE[0])[:, None, None]
+    found = []
+    for number in range(3):
+        blobs = rng.standard_normal(COARSE).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+        halves = []
+        for name in ("EVN", "ODD"):
+            path = tmp_path / f"TS_{number}_{name}.mrc"
+            values = 3 * outline + blobs + 2 * rng.standard_normal(SHAPE)
+            write_volume(path, values.astype(np.float32), voxel_size=10.0, label="test")
+            halves.append(open_volume(path))
+        found.append(tuple(halves))
+    return found
+
+
+def test_true_pairs_pass(pairs):
+    assert mixed_up(pairs) == []
+
+
+def test_halves_of_two_tomograms_mixed_up_are_named(pairs):
+    (a, b), (c, d), rest = pairs
+    first, second = mixed_up([(a, d), (c, b), rest])
+    assert first.startswith(f"{a.path}: looks like {b.path} (correlation 0.")
+    assert f"not like its own other half {d.path}" in first
+    assert second.startswith(f"{c.path}: looks like {d.path}")
+
+
+def test_tomograms_of_other_shapes_are_not_compared(pairs, tmp_path):
+    small = open_volume(pairs[0][1].path).read()[:, :48]
+    write_volume(tmp_path / "other.mrc", small, voxel_size=10.0, label="test")
+    other = open_volume(tmp_path / "other.mrc")
+    assert mixed_up([pairs[0], (other, other)]) == []
+
+
+def test_nothing_is_said_of_volumes_too_small_to_tell(tmp_path):
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(12):
+        path = tmp_path / f"{number}.mrc"
+        noise = rng.standard_normal((16, 16, 16)).astype(np.float32)
+        write_volume(path, noise, voxel_size=10.0, label="test")
+        found.append(open_volume(path))
+    assert mixed_up(list(zip(found[::2], found[1::2], strict=True))) == []

@@ -1,0 +1,97 @@
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.physics.fourier import apply_filter
+from isonet2.physics.seen_wedge import block_power, seen_wedge
+from isonet2.physics.wedge import measured
+from isonet2.training.wedge_check import wedge_remark
+
+SHAPE = (40, 64, 72)
+
+
+def noise(sectors, shape=SHAPE):
+    white = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return apply_filter(white, measured(shape, sectors))
+
+
+def seen(volume):
+    return seen_wedge(block_power([volume]), volume.shape)
+
+
+def on_disk(folder, volume):
+    write_volume(folder / "v.mrc", np.asarray(volume), voxel_size=10.0, label="test")
+    return open_volume(folder / "v.mrc")
+
+
+@pytest.mark.parametrize("ends", [(-60, 60), (-50, 40), (-40, 66), (-70, 70), (-30, 30)])
+def test_the_range_is_found(ends):
+    found = seen(noise([ends]))
+    assert (found.beam, found.tilt_axis) == (0, 1)
+    assert (found.low, found.high) == pytest.approx(ends, abs=2)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_axes_are_found(order):
+    found = seen(noise([(-50, 40)]).permute(order).contiguous())
+    assert (order[found.beam], order[found.tilt_axis]) == (0, 1)
+
+
+def test_no_wedge_is_seen_where_there_is_none(halves):
+    assert seen(noise([(-90, 90)])) is None
+    truth = open_volume(halves[2]).read()
+    assert seen(torch.from_numpy(truth)) is None
+    assert block_power([torch.ones(SHAPE)]) is None
+
+
+def test_a_scale_and_a_blur_change_nothing():
+    x = noise([(-50, 40)])
+    blur = torch.exp(-20 * sum(f**2 for f in torch.meshgrid(
+        torch.fft.fftfreq(40), torch.fft.fftfreq(64), torch.fft.rfftfreq(72), indexing="ij"
+    )))  # fmt: skip
+    assert seen(1e-6 * apply_filter(x, blur)) == seen(x)
+
+
+def test_what_contradicts_the_declared_tilts_is_said(tmp_path):
+    volume = on_disk(tmp_path, noise([(-50, 40)]))
+    assert wedge_remark(volume, [(-50, 40)]) is None
+    assert wedge_remark(volume, [(-50, -10), (0, 42)]) is None
+    assert "shows -50 to 40; correct rlnTiltMin" in wedge_remark(volume, [(-60, 60)])
+    assert "reverse the signs" in wedge_remark(volume, [(-40, 50)])
+
+
+def test_turned_tomograms_are_named_with_the_remedy(tmp_path):
+    volume = on_disk(tmp_path, noise([(-60, 60)]).permute(1, 0, 2))
+    assert "trimvol -rx" in wedge_remark(volume, [(-60, 60)])
+    volume = on_disk(tmp_path, noise([(-60, 60)]).permute(0, 2, 1))
+    assert "90 degrees about z" in wedge_remark(volume, [(-60, 60)])
+
+
+def test_thin_volumes_are_left_alone(tmp_path):
+    volume = on_disk(tmp_path, noise([(-50, 40)], (16, 64, 64)))
+    assert wedge_remark(volume, [(-60, 60)]) is None
+
+
+def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
+    from isonet2 import PrepareStarParameters, prepare_star
+    from isonet2.data.star import TomogramTable
+    from isonet2.training.sources import training_source
+
+    monkeypatch.chdir(tmp_path)
+    folders = {"even": tmp_path / "a", "odd": tmp_path / "b"}
+    for folder, name, source in zip(folders.values(), ("EVN", "ODD"), halves, strict=False):
+        folder.mkdir()
+        (folder / f"TS_01_{name}.mrc").symlink_to(source)
+    with caplog.at_level(logging.WARNING):
+        table = prepare_star(PrepareStarParameters(**folders, tilt_min=-30, tilt_max=30))
+        assert "declared, but its power spectrum shows -60 to 60" in caplog.text
+        assert "(TS_01)" in caplog.text
+        caplog.clear()
+        row = TomogramTable.read(table).tomograms[0]
+        options = {"mode": "None", "bfactor": 0.0, "input_column": None}
+        training_source(row, "isonet2-n2n", with_mask=False, mask_weighted_loss=False, **options)
+    assert "TS_01: tilts from -30 to 30 degrees are declared" in caplog.text
