@@ -15,7 +15,7 @@ import pandas as pd
 from isonet2.data import coordinates
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
-from isonet2.data.likeness import mixed_up
+from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.names import VOLUME_SUFFIXES, match
 from isonet2.data.pairing import (
     Source,
@@ -150,6 +150,13 @@ def _check_volumes(sources: Sequence[Source], findings: _Findings) -> dict[str, 
     if not findings.problems:
         halves = [(v[0], v[1]) for s in sources if s.half1 and s.half2 for v in [volumes[s.name]]]
         findings.problems.extend(mixed_up(halves))
+        for name, files in volumes.items():
+            if looks_inverted(files[0]):
+                findings.remark(
+                    "protein seems to be bright, and make_mask takes dark voxels for specimen; "
+                    "if so, turn the contrast round (IMOD: newstack -multadd -1,0)",
+                    name,
+                )
     return volumes
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isonet2.data.formats import FORMATS, format_of
 from isonet2.data.formats.zarr import ZARR
-from isonet2.data.likeness import refuse_dependence
+from isonet2.data.inspection import refuse_dependence
 from isonet2.data.names import VOLUME_SUFFIXES, half, tomogram_name
 from isonet2.data.volumes import Shape, Triple, Volume, open_volume, statistics
 from isonet2.errors import InputError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from isonet2.data.likeness import mixed_up
+from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.volumes import open_volume, write_volume
 
 SHAPE = (64, 64, 72)
@@ -54,3 +54,12 @@ def test_nothing_is_said_of_volumes_too_small_to_tell(tmp_path):
         write_volume(path, noise, voxel_size=10.0, label="test")
         found.append(open_volume(path))
     assert mixed_up(list(zip(found[::2], found[1::2], strict=True))) == []
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_bright_protein_is_noticed(tmp_path, sign):
+    rng = np.random.default_rng(0)
+    protein = rng.random(COARSE).repeat(4, 0).repeat(4, 1).repeat(4, 2) < 0.05
+    values = sign * 4 * protein + rng.standard_normal(SHAPE)
+    write_volume(tmp_path / "a.mrc", values.astype(np.float32), voxel_size=10.0, label="test")
+    assert looks_inverted(open_volume(tmp_path / "a.mrc")) is (sign == 1)

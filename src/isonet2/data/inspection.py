@@ -1,4 +1,4 @@
-"""Whether two volumes are halves of one tomogram: the same specimen, and different noise."""
+"""What voxels tell: whether they are halves of one tomogram, and whether protein is dark."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +16,7 @@ LOOK_VOXELS = (64, 512, 512)
 LOOK_BINNING = 8
 FEWEST_BINS = 512
 CLEARLY = 0.2
+INVERTED_SKEWNESS = 0.3
 
 Look = NDArray[np.float32]
 
@@ -94,6 +95,19 @@ def _misplaced(pairs: Sequence[tuple[Volume, Volume]]) -> list[str]:
                 f"({row[own]:.2f}); the files of two tomograms seem to be mixed up"
             )
     return found
+
+
+def looks_inverted(volume: Volume) -> bool:
+    """Whether protein seems to be bright, that is whether coarse detail is skewed upwards.
+
+    Specimen fills the smaller part of a tomogram and stands out to one side of the ice.
+    """
+    look = _look(volume)
+    if look.size < FEWEST_BINS:
+        return False
+    deviation = look - look.mean()
+    spread = float(np.square(deviation).mean())
+    return spread > 0 and float((deviation**3).mean()) / spread**1.5 > INVERTED_SKEWNESS
 
 
 def _look(volume: Volume) -> Look:
