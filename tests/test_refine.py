@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from isonet2.commands.plan import noise_levels
 from isonet2.commands.refine import choose_method, refine
-from isonet2.commands.training_run import noise_levels
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume
@@ -152,6 +152,22 @@ def test_a_ctf_mode_without_defocus_is_refused(star):
     update(star, 1, {"rlnDefocus": None})
     with pytest.raises(InputError, match="rlnDefocus is empty"):
         refine(RefineParameters(star_file=star, CTF_mode="network", **QUICK))
+
+
+def test_what_is_wrong_with_any_tomogram_is_said_together(star, tmp_path):
+    frame = TomogramTable.read(star).tomograms[0]
+    row = {
+        "rlnTomoReconstructedTomogramHalf1": [frame.half1, tmp_path / "gone.mrc"],
+        "rlnTomoReconstructedTomogramHalf2": [frame.half2, frame.half2],
+        "rlnPixelSize": [10.0] * 2,
+        "rlnNumberSubtomo": [4] * 2,
+    }
+    write_table(star, pd.DataFrame({"rlnIndex": [1, 2]} | row))
+    with pytest.raises(InputError) as refused:
+        refine(RefineParameters(star_file=star, CTF_mode="network", **QUICK))
+    first, second = str(refused.value).splitlines()
+    assert "rlnDefocus is empty" in first
+    assert "gone.mrc" in second
 
 
 def test_an_earlier_run_is_set_aside(star):

@@ -4,10 +4,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from isonet2.commands.plan import TrainParameters
 from isonet2.commands.predict import predict
-from isonet2.commands.training_run import TrainingRun, TrainParameters
+from isonet2.commands.training_run import TrainingRun
 from isonet2.data.files import make_folder
-from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters
 from isonet2.training.devices import choose_devices, use_threads
@@ -45,7 +46,7 @@ def train(
     threads = use_threads(parameters.ncpus)
     if not any(tomogram.number_subtomos for tomogram in table.tomograms):
         raise InputError(f"{table.path}: rlnNumberSubtomo is 0 everywhere; give numbers")
-    sources = [_source(tomogram, parameters, method) for tomogram in table.tomograms]
+    sources = _sources(table, parameters, method)
     parts = ("top", "bottom") if parameters.split_halves else ("full",)
     paths = []
     for part in parts:
@@ -66,16 +67,28 @@ def train(
     return paths
 
 
-def _source(tomogram: Tomogram, parameters: TrainParameters, method: str) -> Source:
-    return training_source(
-        tomogram,
-        method,
-        mode=parameters.CTF_mode,
-        bfactor=parameters.bfactor,
-        with_mask=parameters.with_mask,
-        mask_weighted_loss=parameters.mask_weighted_loss,
-        input_column=getattr(parameters, "input_column", None),
-    )
+def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> list[Source]:
+    """Every tomogram opened and checked; what is wrong with any of them is said together."""
+    sources: list[Source] = []
+    problems: list[str] = []
+    for tomogram in table.tomograms:
+        try:
+            sources.append(
+                training_source(
+                    tomogram,
+                    method,
+                    mode=parameters.CTF_mode,
+                    bfactor=parameters.bfactor,
+                    with_mask=parameters.with_mask,
+                    mask_weighted_loss=parameters.mask_weighted_loss,
+                    input_column=getattr(parameters, "input_column", None),
+                )
+            )
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    return sources
 
 
 def _part_of(source: Source, part: str) -> Source:

@@ -1,6 +1,5 @@
 """One network trained from start to end, with all that is written on the way."""
 
-import csv
 import logging
 import shutil
 from collections.abc import Sequence
@@ -10,33 +9,27 @@ from typing import Any
 
 import torch
 
+from isonet2.commands.plan import TrainParameters, plan_of, treatment_of
 from isonet2.commands.preview import Preview, mean_row, write_scalars
 from isonet2.commands.remask import MaskUpdates
-from isonet2.data.files import atomic_path, locked
+from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.networks import build_network, edge_multiple, network_options
-from isonet2.parameters import (
-    DenoiseParameters,
-    RefineParameters,
-    package_version,
-    write_parameters,
-)
+from isonet2.parameters import package_version, write_parameters
 from isonet2.parameters.record import FILE_NAME
-from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.reports.history import write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import Plan, StepReport, Stopped, Training, fit, start
+from isonet2.training.loop import StepReport, Stopped, Training, fit, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Source, Subtomograms
 
 log = logging.getLogger(__name__)
-
-TrainParameters = DenoiseParameters | RefineParameters
 
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
@@ -96,28 +89,8 @@ class TrainingRun:
             both_directions=parameters.pairing == "both",
         )
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
-        self.plan = self._plan(threads)
-
-    def _plan(self, threads: int) -> Plan:
-        p, ranks = self.parameters, max(1, len(self.devices), self.fabric.world_size)
-        batch = p.batch_size or (4 if ranks == 1 else 2 * ranks)
-        if batch % ranks:
-            raise InputError(
-                f"batch_size {batch}: cannot be shared evenly by {ranks} GPUs; give a multiple "
-                f"of {ranks}"
-            )
-        return Plan(
-            method=self.method,
-            epochs=p.epochs,
-            batch_size=batch,
-            acc_batches=p.acc_batches,
-            learning_rate=p.learning_rate,
-            learning_rate_min=p.learning_rate_min,
-            warm_up=p.warm_up,
-            ema=p.ema,
-            noise_levels=noise_levels(p),
-            workers=min(threads, 8),
-        )
+        ranks = max(1, len(devices), self.fabric.world_size)
+        self.plan = plan_of(parameters, method, ranks, threads)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -324,37 +297,3 @@ class TrainingRun:
             parameters=self.parameters.model_dump(mode="json"),
             metrics=training.history[-1],
         )
-
-
-def treatment_of(parameters: TrainParameters) -> CtfTreatment:
-    """How these parameters treat the CTF."""
-    return CtfTreatment(
-        mode=parameters.CTF_mode,
-        clip_first_peak_mode=parameters.clip_first_peak_mode,
-        phaseflipped=parameters.isCTFflipped,
-        do_phaseflip_input=parameters.do_phaseflip_input,
-        wiener=WienerSettings(
-            parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
-        ),
-    )
-
-
-def noise_levels(parameters: TrainParameters) -> tuple[float, ...]:
-    """Noise level of each epoch, from one level or from several and their starting epochs."""
-    level = getattr(parameters, "noise_level", 0.0)
-    levels = level if isinstance(level, tuple) else (level,)
-    starts = getattr(parameters, "noisestartiter", None) or (1,)
-    found = []
-    for epoch in range(1, parameters.epochs + 1):
-        reached = [value for value, first in zip(levels, starts, strict=True) if epoch >= first]
-        found.append(reached[-1] if reached else 0.0)
-    return tuple(found)
-
-
-def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write the rows of the history as CSV; a column that starts late is empty before."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, columns)
-        writer.writeheader()
-        writer.writerows(history)

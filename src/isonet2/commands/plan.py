@@ -1,0 +1,61 @@
+"""What the parameters of a training command mean to the loop."""
+
+from isonet2.errors import InputError
+from isonet2.parameters import DenoiseParameters, RefineParameters
+from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.training.loop import Plan
+
+TrainParameters = DenoiseParameters | RefineParameters
+
+
+def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) -> Plan:
+    """How long, in which batches and at which rates to train.
+
+    Raises
+    ------
+    InputError
+        When the batch cannot be shared by the ranks.
+    """
+    batch = parameters.batch_size or (4 if ranks == 1 else 2 * ranks)
+    if batch % ranks:
+        raise InputError(
+            f"batch_size {batch}: cannot be shared evenly by {ranks} GPUs; give a multiple of "
+            f"{ranks}"
+        )
+    return Plan(
+        method=method,
+        epochs=parameters.epochs,
+        batch_size=batch,
+        acc_batches=parameters.acc_batches,
+        learning_rate=parameters.learning_rate,
+        learning_rate_min=parameters.learning_rate_min,
+        warm_up=parameters.warm_up,
+        ema=parameters.ema,
+        noise_levels=noise_levels(parameters),
+        workers=min(threads, 8),
+    )
+
+
+def treatment_of(parameters: TrainParameters) -> CtfTreatment:
+    """How these parameters treat the CTF."""
+    return CtfTreatment(
+        mode=parameters.CTF_mode,
+        clip_first_peak_mode=parameters.clip_first_peak_mode,
+        phaseflipped=parameters.isCTFflipped,
+        do_phaseflip_input=parameters.do_phaseflip_input,
+        wiener=WienerSettings(
+            parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
+        ),
+    )
+
+
+def noise_levels(parameters: TrainParameters) -> tuple[float, ...]:
+    """Noise level of each epoch, from one level or from several and their starting epochs."""
+    level = getattr(parameters, "noise_level", 0.0)
+    levels = level if isinstance(level, tuple) else (level,)
+    starts = getattr(parameters, "noisestartiter", None) or (1,)
+    found = []
+    for epoch in range(1, parameters.epochs + 1):
+        reached = [value for value, first in zip(levels, starts, strict=True) if epoch >= first]
+        found.append(reached[-1] if reached else 0.0)
+    return tuple(found)
