@@ -90,7 +90,7 @@ def train(recipe: str, seed: int, data: Path, out: Path, steps: list[int]) -> di
                 **(REFINE | options),
             )
         )  # fmt: skip
-        stem = f"network_isonet2-n2n_{COMMON['arch']}_{COMMON['cube_size']}"
+        stem = f"network_isonet2-n2n_{Path((COMMON | options)['arch']).stem}_{COMMON['cube_size']}"
         return {
             count: out / f"{stem}_epoch{number}_full.pt"
             for count, number in zip(steps, rounds, strict=True)

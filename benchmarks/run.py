@@ -1,18 +1,21 @@
 """Speed and memory beside the plain reference, measured in turns in one run.
 
 python benchmarks/run.py            all of it, some minutes on two cores
-python benchmarks/run.py step       one part: step, predict, memory, start
+python benchmarks/run.py step       one part: step, loading, predict, memory, start, growth
 """
 
 import argparse
+import math
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Self
 
 import numpy as np
 import reference
@@ -31,7 +34,7 @@ from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, 
 from isonet2.training.sampling import Half, Source, Subtomograms
 
 LOW, HIGH = -60.0, 60.0
-HERE = Path(__file__).resolve().parent
+PARTS = ["step", "loading", "predict", "memory", "start", "growth"]
 
 
 def in_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
@@ -61,34 +64,60 @@ def noisy_source(folder: Path, count: int = 64) -> Source:
     return Source("TS_01", first, second, ((LOW, HIGH),), ContrastTransfer(30000.0), 10.0, count)
 
 
-def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
-    """Seconds per step of isonet2-n2n, ours and the reference's."""
-    with tempfile.TemporaryDirectory() as name:
-        noisy_halves(Path(name), (cube + 48,) * 3)
-        source = noisy_source(Path(name))
-        treatment = CtfTreatment(mode="network")
-        plan = Plan("isonet2-n2n", 1, batch, 1, 1e-3, 0.0, 0.1, 0.999, (0.0,))
-        training = start(build_network(arch), plan)
+@dataclass
+class OurTraining:
+    """Training of isonet2-n2n on noise, ready to go step by step."""
+
+    arch: str
+    cube: int
+    batch: int
+    pairing: str = "swap"
+
+    def __enter__(self) -> Self:
+        self.folder = tempfile.TemporaryDirectory()
+        folder = Path(self.folder.name)
+        noisy_halves(folder, (self.cube + 48,) * 3)
+        source = noisy_source(folder)
+        self.plan = Plan("isonet2-n2n", 1, self.batch, 1, 1e-3, 0.0, 0.1, 0.999, (0.0,))
+        self.training = start(build_network(self.arch), self.plan)
         device = torch.device("cpu")
         precision = "bf16-mixed" if autocast_type(device, True) == torch.bfloat16 else "32-true"
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-        assemble = Assembler([source], treatment, device, both_directions=pairing == "both")
-        descent = Descent(fabric, training, assemble, Recipe(mw_weight=20.0), plan)
-        batches = Subtomograms([source], cube, seed=0, random_rot_weight=0.2).batches(0, batch)
-        feed = list(batches)
+        treatment = CtfTreatment(mode="network")
+        self.assemble = Assembler(
+            [source], treatment, device, both_directions=self.pairing == "both"
+        )
+        recipe = Recipe(mw_weight=20.0)
+        self.descent = Descent(fabric, self.training, self.assemble, recipe, self.plan)
+        self.cubes = Subtomograms([source], self.cube, seed=0, random_rot_weight=0.2)
+        self.feed = list(self.cubes.batches(0, self.batch))
+        return self
 
-        def ours() -> None:
-            descent.step([feed[0]], 1e-3, 0.0)
-            _follow(training, plan.ema)
-            feed.append(feed.pop(0))
+    def __exit__(self, *_: object) -> None:
+        self.folder.cleanup()
 
+    def step(self) -> None:
+        """One step of the optimiser, on the next batch."""
+        self.descent.step([self.feed[0]], 1e-3, 0.0)
+        _follow(self.training, self.plan.ema)
+        self.feed.append(self.feed.pop(0))
+
+    def load(self) -> None:
+        """Read, turn and assemble one epoch of batches."""
+        for samples in self.cubes.batches(0, self.batch):
+            self.assemble(samples)
+
+
+def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
+    """Seconds per step of isonet2-n2n, ours and the reference's."""
+    with OurTraining(arch, cube, batch, pairing) as ours:
         plain = build_network(arch)
         optimizer = torch.optim.AdamW(plain.parameters())
         ctf = reference.ctf_volume(cube, 10.0, 30000.0, 300.0, 2.7, 0.1)
 
         def theirs() -> None:
-            pairs = [[torch.from_numpy(h).clone() for h in s.halves] for s in feed[0]]
-            matrices = [s.draw.rotation for s in feed[0]]
+            pairs = [[torch.from_numpy(h).clone() for h in s.halves] for s in ours.feed[0]]
+            matrices = [s.draw.rotation for s in ours.feed[0]]
             first, second = zip(*pairs, strict=True)
             loss = reference.step_loss(
                 plain, list(first), list(second), matrices, LOW, HIGH, ctf, 20.0
@@ -97,36 +126,79 @@ def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
             loss.backward()
             optimizer.step()
 
-        mine, plainly = in_turns(4, ours, theirs)
+        mine, plainly = in_turns(4, ours.step, theirs)
     return [f"step {arch} {cube}^3 x {batch}, {pairing}", f"{mine:.2f} s", f"{plainly:.2f} s",
             f"{plainly / mine:.1f}"]  # fmt: skip
 
 
-def prediction(arch: str, cube: int) -> list[str]:
-    """Seconds per million voxels of both halves."""
+def loading(arch: str, cube: int, batch: int) -> list[str]:
+    """Seconds to put a batch together, beside those of the step that uses it."""
+    with OurTraining(arch, cube, batch) as ours:
+        load, step = in_turns(3, ours.load, ours.step)
+        load /= len(ours.feed)
+    return [f"reading a batch of {cube}^3 x {batch}", f"{load:.4f} s", f"{step:.2f} s (a step)",
+            f"{step / load:.0f}"]  # fmt: skip
+
+
+def growth() -> list[list[str]]:
+    """Cost per voxel of a training step and of prediction, as cubes and tomograms grow."""
+    rows = []
+    for cube, batch in ((32, 4), (48, 4), (64, 4), (96, 1), (48, 1), (48, 2), (48, 8)):
+        with OurTraining("unet-small", cube, batch) as ours:
+            (step,) = in_turns(3, ours.step)
+        cost = step / (batch * cube**3) * 1e6
+        rows.append([f"step unet-small {cube}^3 x {batch}", f"{step:.2f} s", f"{cost:.2f}"])
+    for shape in ((64, 64, 64), (96, 160, 160), (128, 256, 256), (192, 384, 384)):
+        seconds = predict_seconds("unet-small", 48, shape)
+        cost = seconds / math.prod(shape) * 1e6
+        size = " x ".join(map(str, shape))
+        rows.append([f"predict unet-small {size}", f"{seconds:.1f} s", f"{cost:.2f}"])
+    return rows
+
+
+def our_prediction(folder: Path, arch: str, cube: int) -> Callable[[], object]:
+    """Restore the halves that are in a folder, without writing the result."""
+    source = noisy_source(folder)
+    precision = autocast_type(torch.device("cpu"), True)
+    replicas = Replicas([build_network(arch).eval()], [torch.device("cpu")], precision)
+    geometry = Geometry(source.sectors, None, 10.0)
+    plans = fitted_tiles(source.first.volume.shape, cube, 1.5, replicas.multiple)
+    halves = [source.first, source.second]
+
+    def restored() -> None:
+        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=WAYS)
+
+    return restored
+
+
+def prediction(arch: str, cube: int, shape: tuple[int, int, int] = (96, 160, 160)) -> list[str]:
+    """Seconds to restore both halves, ours and the reference's."""
     with tempfile.TemporaryDirectory() as name:
-        noisy_halves(Path(name), (96, 160, 160))
+        noisy_halves(Path(name), shape)
         source = noisy_source(Path(name))
-        network = build_network(arch).eval()
-        halves = [source.first, source.second]
-        whole = [half.region((slice(0, 96), slice(0, 160), slice(0, 160))) for half in halves]
-        precision = autocast_type(torch.device("cpu"), True)
-        replicas = Replicas([network], [torch.device("cpu")], precision)
-        geometry = Geometry(source.sectors, None, 10.0)
-        plans = fitted_tiles(halves[0].volume.shape, cube, 1.5, replicas.multiple)
-        ways = WAYS
-
-        def ours() -> None:
-            restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=ways)
-
+        region = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+        whole = [half.region(region) for half in (source.first, source.second)]
         plain = build_network(arch).eval()
-        mine, plainly = in_turns(2, ours, lambda: reference.predict(plain, whole, cube, LOW, HIGH))
+        mine, plainly = in_turns(
+            2,
+            our_prediction(Path(name), arch, cube),
+            lambda: reference.predict(plain, whole, cube, LOW, HIGH),
+        )
     return [
         f"predict {arch} {cube}^3",
         f"{mine:.1f} s",
         f"{plainly:.1f} s",
         f"{plainly / mine:.1f}",
     ]
+
+
+def predict_seconds(arch: str, cube: int, shape: tuple[int, int, int]) -> float:
+    """Seconds to restore two halves of a shape."""
+    with tempfile.TemporaryDirectory() as name:
+        noisy_halves(Path(name), shape)
+        began = time.perf_counter()
+        our_prediction(Path(name), arch, cube)()
+        return time.perf_counter() - began
 
 
 def peak_memory(shape: tuple[int, int, int]) -> list[str]:
@@ -174,7 +246,7 @@ def start_up() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["step", "predict", "memory", "start"])
+    parser.add_argument("parts", nargs="*", default=PARTS)
     parser.add_argument("--inner", nargs=2)
     options = parser.parse_args()
     if options.inner:
@@ -185,13 +257,18 @@ def main() -> None:
         rows.append(training_step("unet-small", 48, 4, "swap"))
         rows.append(training_step("unet-small", 48, 4, "both"))
         rows.append(training_step("unet-medium", 64, 2, "swap"))
+    if "loading" in options.parts:
+        rows.append(loading("unet-small", 48, 4))
     if "predict" in options.parts:
         rows.append(prediction("unet-small", 48))
     if "memory" in options.parts:
         rows += [peak_memory(shape) for shape in ((96, 160, 160), (256, 512, 512))]
     if "start" in options.parts:
         rows.append(start_up())
-    show_table("against the plain reference", ["what", "ours", "reference", "ratio"], rows)
+    if rows:
+        show_table("against the plain reference", ["what", "ours", "reference", "ratio"], rows)
+    if "growth" in options.parts:
+        show_table("cost per voxel", ["what", "time", "microseconds per voxel"], growth())
 
 
 if __name__ == "__main__":
