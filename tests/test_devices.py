@@ -50,3 +50,36 @@ def test_threads_are_limited_to_what_the_process_may_use(monkeypatch):
         assert devices.use_threads(64) == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, None),
+        ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, None),
+        ({"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}, (4, 2)),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "1"}, (4, 1)),
+    ],
+)
+def test_ranks_that_others_started_are_counted(monkeypatch, environment, expected):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert devices.started_ranks() == expected
+
+
+def test_a_started_rank_takes_the_gpu_of_its_number(gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert devices.choose_devices(None) == [torch.device("cuda", 2)]
+
+
+def test_the_devices_that_were_asked_for_are_used_inside_a_slurm_allocation(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_JOB_NAME", "job")
+    fabric = devices.make_fabric([torch.device("cpu")] * 2, mixed_precision=False)
+    assert fabric.world_size == 2
+    assert type(fabric.strategy.cluster_environment).__name__ == "LightningEnvironment"

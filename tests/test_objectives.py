@@ -7,7 +7,15 @@ from isonet2.physics.ctf import CTF_MODES, ContrastTransfer, CtfTreatment, Wiene
 from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.training.assembly import Assembler
 from isonet2.training.losses import LOSSES
-from isonet2.training.objectives import OBJECTIVES, Recipe, match
+from isonet2.training.objectives import (
+    INPUT_FILL,
+    OBJECTIVES,
+    TARGET_FILL,
+    Recipe,
+    _fill,
+    _prepare,
+    match,
+)
 from isonet2.training.sampling import Subtomograms
 
 CPU = torch.device("cpu")
@@ -100,21 +108,57 @@ def test_the_teacher_is_asked_only_for_cubes_that_are_filled(source):
 
 
 def test_noise_in_the_fill_is_as_strong_as_in_the_data(source):
-    from isonet2.training.objectives import _fill, _prepare
-
     batch = make_batch(source)
     generator = torch.Generator().manual_seed(0)
     noise = [torch.randn(batch.first.shape, generator=generator) for _ in range(2)]
     batch = replace(batch, first=noise[0], second=noise[1])
     recipe = Recipe()
     first, second = (_prepare(batch, recipe, name) for name in ("first", "second"))
-    fill = _fill(torch.zeros_like, first, second, batch, recipe)
+    fill = _fill(torch.zeros_like, first, second, batch, recipe, INPUT_FILL)
     full = spectrum(first.real + fill).abs().square()
     inside = (full * batch.measured).sum() / batch.measured.sum()
     sphere = make_ball(full.shape)
     outside_mask = (1 - batch.measured) * sphere
     outside = (full * outside_mask).sum() / outside_mask.sum()
     assert outside / inside == pytest.approx(1, abs=0.1)
+
+
+def test_input_and_target_are_filled_with_different_noise(source):
+    batch = make_batch(source)
+    recipe = Recipe()
+    first, second = (_prepare(batch, recipe, name) for name in ("first", "second"))
+    one = _fill(torch.zeros_like, first, second, batch, recipe, INPUT_FILL)
+    two = _fill(torch.zeros_like, second, first, batch, recipe, TARGET_FILL)
+    likeness = torch.corrcoef(torch.stack([one.flatten(), two.flatten()]))[0, 1]
+    assert abs(likeness) < 0.05
+
+
+@pytest.mark.parametrize("apply_mw_x1", [True, False])
+def test_a_filled_cube_holds_data_inside_and_the_prediction_in_the_wedge(source, apply_mw_x1):
+    batch = make_batch(source)
+    batch = replace(batch, second=batch.first)
+    recipe = Recipe(apply_mw_x1=apply_mw_x1)
+    half = _prepare(batch, recipe, "first")
+    fill = _fill(
+        lambda x: 2 * torch.ones_like(x) + x.flip(-1), half, half, batch, recipe, INPUT_FILL
+    )
+    predicted = spectrum(2 * torch.ones_like(half.real) + half.real.flip(-1))
+    expected = batch.measured * spectrum(batch.first) + (1 - batch.measured) * predicted
+    torch.testing.assert_close(spectrum(half.real + fill), expected, atol=1e-2, rtol=1e-3)
+
+
+def test_a_single_volume_is_prepared_and_predicted_once(source):
+    single = replace(source, second=source.first)
+    batch = make_batch(single, free=0.5)
+    assert batch.second is batch.first
+    seen = []
+
+    def teacher(x):
+        seen.append(len(x))
+        return x
+
+    OBJECTIVES["isonet2"](identity, teacher, batch, Recipe())
+    assert seen == [6]
 
 
 def make_ball(shape):

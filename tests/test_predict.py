@@ -124,7 +124,26 @@ def test_two_networks_write_two_maps_and_their_mean(star, tmp_path):
         open_volume(folder / f"TS_01{part}.mrc").read() for part in ("", "_half1", "_half2")
     )
     np.testing.assert_allclose(mean, (one + two) / 2, atol=1e-4)
-    assert np.abs(one - two).min() > 0.1
+    assert np.mean(one - two) > 0.1
+
+
+def test_of_two_networks_each_restores_its_own_half(star, halves, tmp_path):
+    model = save_model(tmp_path / "m.pt", apply_mw_x1=False)
+    go(star, model, model2=model)
+    for part, half in (("_half1", halves[0]), ("_half2", halves[1])):
+        written = open_volume(tmp_path / "corrected_tomos" / f"TS_01{part}.mrc").read()
+        assert np.corrcoef(written.ravel(), open_volume(half).read().ravel())[0, 1] > 0.999
+
+
+def test_no_result_replaces_its_input_or_that_of_another_kind(star, tmp_path, caplog):
+    go(star, save_model(tmp_path / "n.pt", "n2n"))
+    go(star, save_model(tmp_path / "m.pt"))
+    row = TomogramTable.read(star).tomograms[0]
+    assert row.denoised.parent.name == "denoised_tomos"
+    assert row.corrected.parent.name == "corrected_tomos"
+    single = save_model(tmp_path / "i.pt", "isonet2")
+    assert go(star, single, input_column="rlnCorrectedTomoName") == 2
+    assert "would replace the file that it is made from" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "atol"), [("float16", 0.02), ("int8", 0.15)])

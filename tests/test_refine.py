@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from isonet2.commands.plan import noise_levels
-from isonet2.commands.refine import choose_method, refine
+from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
-from isonet2.data.volumes import open_volume
+from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
 
+HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 NAME = "network_isonet2-n2n_unet-small_32"
 QUICK = {
     "arch": "unet-small",
@@ -90,7 +91,12 @@ def test_the_saved_record_runs_again_to_the_same_weights(star):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_two_networks_see_disjoint_halves(star):
+def test_two_networks_see_disjoint_halves(star, tmp_path):
+    for number, column in enumerate(HALVES):
+        values = open_volume(TomogramTable.read(star).tomograms[0].column(column)).read()
+        wide = tmp_path / f"wide{number}.mrc"
+        write_volume(wide, np.concatenate([values, -values], 1), voxel_size=10.0, label="test")
+        update(star, 1, {column: wide})
     paths = refine(RefineParameters(star_file=star, epochs=1, split_halves=True, **QUICK))
     assert [p.name for p in paths] == [f"{NAME}_top.pt", f"{NAME}_bottom.pt"]
     a, b = (Checkpoint.load(p).weights["final.weight"] for p in paths)
@@ -168,6 +174,59 @@ def test_what_is_wrong_with_any_tomogram_is_said_together(star, tmp_path):
     first, second = str(refused.value).splitlines()
     assert "rlnDefocus is empty" in first
     assert "gone.mrc" in second
+
+
+def test_added_noise_does_not_ask_for_full_tomograms_that_are_not_there(star):
+    parameters = RefineParameters(star_file=star, noise_level=0.2)
+    tomograms = TomogramTable.read(star).tomograms
+    assert choose_method(parameters, tomograms) == "isonet2-n2n"
+
+
+def test_deconvolution_before_training_keeps_its_own_defaults(star, halves, monkeypatch):
+    update(star, 1, {"rlnTomoName": halves[0]})
+    asked = []
+    monkeypatch.setattr("isonet2.commands.refine.deconv", lambda p: asked.append(p) or 0)
+    monkeypatch.setattr("isonet2.commands.refine.make_mask", lambda p: 0)
+    given = {"star_file": star, "with_deconv": True, "method": "isonet2"}
+    deconvolve_first(RefineParameters(**given))
+    deconvolve_first(RefineParameters(snrfalloff=0.4, **given))
+    assert [p.snrfalloff for p in asked] == [1.0, 0.4]
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    made = deconvolve_first(RefineParameters(**given))
+    assert len(asked) == 2
+    assert made.input_column == "rlnDeconvTomoName"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="several processes would deconvolve at once"):
+        deconvolve_first(RefineParameters(**given))
+
+
+def test_weights_from_a_mask_need_the_mask(star):
+    with pytest.raises(InputError, match="mask_weighted_loss True needs its mask"):
+        refine(RefineParameters(star_file=star, mask_weighted_loss=True, **QUICK))
+
+
+def test_networks_of_two_parts_must_see_different_voxels(star):
+    with pytest.raises(InputError, match="28 voxels wide, fewer than cube_size 32"):
+        refine(RefineParameters(star_file=star, split_halves=True, **QUICK))
+
+
+def test_a_preview_that_fails_does_not_stop_the_training(star, tmp_path, caplog):
+    small = np.zeros((8, 8, 8), np.float32)
+    write_volume(tmp_path / "small.mrc", small, voxel_size=10.0, label="test")
+    update(star, 1, {"rlnGroundTruth": tmp_path / "small.mrc"})
+    given = QUICK | {"epochs": 1, "with_preview": True}
+    (path,) = refine(RefineParameters(star_file=star, **given))
+    assert path.is_file()
+    assert "the preview failed, and training goes on" in caplog.text
+
+
+def test_a_run_may_go_on_with_a_lower_rate(star):
+    given = {**QUICK, "star_file": star, "epochs": 2}
+    refine(RefineParameters(**given))
+    refine(RefineParameters(resume=True, learning_rate=1e-5, mixed_precision=False, **given))
+    with pytest.raises(InputError, match="batch_size differ"):
+        refine(RefineParameters(**(given | {"resume": True, "batch_size": 4})))
 
 
 def test_an_earlier_run_is_set_aside(star):

@@ -77,7 +77,7 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         density_percentage=parameters.density_percentage,
         std_percentage=parameters.std_percentage,
         z_crop=parameters.z_crop,
-        boundary=_boundary(tomogram),
+        boundary=boundary_of(tomogram),
     )
     refuse_empty(mask, parameters)
     log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
@@ -112,7 +112,8 @@ def binned_input(source: TomogramInput) -> NDArray[np.float32]:
     return bin_volume(source.read, source.shape, BINNING)
 
 
-def _boundary(tomogram: Tomogram) -> Boundary | None:
+def boundary_of(tomogram: Tomogram) -> Boundary | None:
+    """What a person drew around a tomogram's specimen, if anything."""
     if tomogram.mask_boundary is None:
         return None
     boundary = Boundary(*read_boundary(tomogram.mask_boundary))

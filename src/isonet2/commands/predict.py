@@ -1,6 +1,7 @@
 """Restore tomograms with a trained network."""
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from isonet2.commands.each import begin, for_each
+from isonet2.data.files import refuse_to_replace
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -34,7 +36,8 @@ from isonet2.training.sources import geometry_of, halves_of, input_paths
 
 log = logging.getLogger(__name__)
 
-COLUMNS = {"n2n": "rlnDenoisedTomoName"}
+DENOISED = ("rlnDenoisedTomoName", Path("denoised_tomos"))
+CORRECTED = ("rlnCorrectedTomoName", Path("corrected_tomos"))
 LABEL_LETTERS = 80
 PART_COLUMNS = ("rlnCorrectedTomoHalf1", "rlnCorrectedTomoHalf2")
 
@@ -68,12 +71,21 @@ class Restorer:
     @property
     def column(self) -> str:
         """STAR column for the results."""
-        return COLUMNS.get(self.model.method, "rlnCorrectedTomoName")
+        return self._place[0]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results are written."""
+        return self.parameters.output_dir or self._place[1]
+
+    @property
+    def _place(self) -> tuple[str, Path]:
+        return DENOISED if self.model.method == "n2n" else CORRECTED
 
     def output(self, tomogram: Tomogram, part: str = "") -> Path:
         """File for a tomogram's result."""
         name = f"{self.parameters.output_prefix}{tomogram.name}{part}.mrc"
-        return self.parameters.output_dir / name
+        return self.folder / name
 
 
 def predict(parameters: PredictParameters) -> int:
@@ -87,12 +99,12 @@ def predict(parameters: PredictParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     restorer = make_restorer(parameters)
-    begin(parameters, table.path, parameters.output_dir)
+    begin(parameters, table.path, restorer.folder)
 
     def work(tomogram: Tomogram, label: str) -> None:
         restore_one(restorer, tomogram, table.path, label)
 
-    return for_each(tomograms, work, "restored", parameters.output_dir)
+    return for_each(tomograms, work, "restored", restorer.folder)
 
 
 def make_restorer(parameters: PredictParameters) -> Restorer:
@@ -152,14 +164,13 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
     return digest.hexdigest()
 
 
-def _label(restorer: Restorer, tomogram: Tomogram, sources: Sequence[Path]) -> str:
+def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path]) -> str:
     """Header label that says what was done, and tells whether it must be done again."""
     digest = hashlib.sha256(restorer.key.encode())
     for path in sources:
         status = path.stat()
         digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
-    seen = (tomogram.defocus, tomogram.tilts, tomogram.tilt_min, tomogram.tilt_max)
-    digest.update(repr((seen, tomogram.pixel_size, tomogram.voltage)).encode())
+    digest.update(repr(geometry).encode())
     key = digest.hexdigest()[:16]
     said = f"IsoNet2 {key} {restorer.model.method}: restored, do not average; {package_version()}"
     return said[:LABEL_LETTERS]
@@ -172,7 +183,7 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     halves = halves_of(sources)
     geometry = geometry_of(tomogram, halves[0].volume, mode=model.treatment.mode)
     output = restorer.output(tomogram)
-    note = _label(restorer, tomogram, sources)
+    note = _label(restorer, geometry, sources)
     parts = _parts(restorer, tomogram)
     columns: dict[str, object] = {restorer.column: output}
     columns |= dict(zip(PART_COLUMNS, parts, strict=False))
@@ -181,65 +192,75 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         update(table, tomogram.index, columns)
         return
     paths = [output, *parts]
+    for source, path in itertools.product(sources, paths):
+        refuse_to_replace(path, source, "output_dir")
+    job = _Job(restorer, halves, geometry, paths, note, label)
     size, shape = (model.cube_size, parameters.padding_factor), halves[0].volume.shape
-    cubes = training_tiles(shape, *size)
-    fitted = fitted_tiles(shape, *size, restorer.replicas.multiple)
-    tiles = cubes if model.is_published else fitted
-    try:
-        _write(restorer, halves, geometry, paths, note, label, tiles)
-    except torch.OutOfMemoryError:
+    small = training_tiles(shape, *size)
+    tiles = small if model.is_published else fitted_tiles(shape, *size, restorer.replicas.multiple)
+    if not job.fits(tiles, parameters.batch_size or restorer.replicas.count):
+        log.warning("%s: out of GPU memory; going on with smaller tiles, one at a time", label)
         torch.cuda.empty_cache()
-        log.warning("%s: out of GPU memory; going on with smaller tiles", label)
-        _write(restorer, halves, geometry, paths, note, label, cubes)
+        if not job.fits(small, 1):
+            raise InputError(
+                "one tile does not fit into the GPU's memory; free some of it, train with a "
+                "smaller cube_size, or use --gpuID cpu"
+            )
     update(table, tomogram.index, columns)
 
 
-def _write(
-    restorer: Restorer,
-    halves: Sequence[Half],
-    geometry: Geometry,
-    paths: Sequence[Path],
-    note: str,
-    label: str,
-    tiles: Sequence[AxisTiling],
-) -> None:
-    """Restore a tomogram into its file; with two networks, into three."""
-    parameters, model = restorer.parameters, restorer.model
-    mean = np.float32(np.mean([half.statistics.mean for half in halves]))
-    std = np.float32(np.mean([half.statistics.std for half in halves]))
-    with ExitStack() as stack, progress_bar(label, 1) as bar:
-        writers = [
-            stack.enter_context(
-                VolumeWriter(
-                    path,
-                    like=halves[0].volume,
-                    voxel_size=(geometry.pixel_size,) * 3
-                    if halves[0].volume.voxel_size is None
-                    else None,
-                    dtype=parameters.dtype,
-                    label=note,
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One tomogram to be restored into its files: one, or three with two networks."""
+
+    restorer: Restorer
+    halves: Sequence[Half]
+    geometry: Geometry
+    paths: Sequence[Path]
+    note: str
+    label: str
+
+    def fits(self, tiles: Sequence[AxisTiling], batch: int) -> bool:
+        """Restore the tomogram; False when memory ran out, and nothing was written."""
+        try:
+            self._write(tiles, batch)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _write(self, tiles: Sequence[AxisTiling], batch: int) -> None:
+        parameters, model = self.restorer.parameters, self.restorer.model
+        mean = np.float32(np.mean([half.statistics.mean for half in self.halves]))
+        std = np.float32(np.mean([half.statistics.std for half in self.halves]))
+        like = self.halves[0].volume
+        size = (self.geometry.pixel_size,) * 3 if like.voxel_size is None else None
+        with ExitStack() as stack, progress_bar(self.label, 1) as bar:
+            writers = [
+                stack.enter_context(
+                    VolumeWriter(
+                        path, like=like, voxel_size=size, dtype=parameters.dtype, label=self.note
+                    )
                 )
+                for path in self.paths
+            ]
+
+            def write(region: Region, block: NDArray[np.float32]) -> None:
+                maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
+                for writer, restored in zip(writers, maps, strict=True):
+                    writer.write(region, mean - restored * std)
+
+            restore(
+                self.restorer.replicas,
+                self.halves,
+                self.geometry,
+                model.treatment,
+                write,
+                tiles,
+                batch=batch,
+                ways=self.restorer.ways,
+                apply_mw_x1=model.apply_mw_x1,
+                progress=bar.update,
             )
-            for path in paths
-        ]
-
-        def write(region: Region, block: NDArray[np.float32]) -> None:
-            maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
-            for writer, restored in zip(writers, maps, strict=True):
-                writer.write(region, mean - restored * std)
-
-        restore(
-            restorer.replicas,
-            halves,
-            geometry,
-            model.treatment,
-            write,
-            tiles,
-            batch=parameters.batch_size or restorer.replicas.count,
-            ways=restorer.ways,
-            apply_mw_x1=model.apply_mw_x1,
-            progress=bar.update,
-        )
 
 
 def _parts(restorer: Restorer, tomogram: Tomogram) -> list[Path]:

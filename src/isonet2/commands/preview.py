@@ -66,7 +66,7 @@ class Preview:
         return result
 
     def make(
-        self, network: nn.Module, device: torch.device, folder: Path, epoch: int
+        self, network: nn.Module, device: torch.device, folder: Path, when: str
     ) -> dict[str, float]:
         """Write the restored volume and a picture of it, and measure it.
 
@@ -79,7 +79,7 @@ class Preview:
         halves = self.restored(network, device)
         mean = halves.mean(0)
         first, second = self.source.first, self.source.second
-        name = f"{self.source.name}_epoch{epoch}"
+        name = f"{self.source.name}_{when}"
         scale = np.float32(first.statistics.std)
         write_volume(
             folder / f"{name}.mrc",

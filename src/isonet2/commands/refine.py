@@ -11,6 +11,7 @@ from isonet2.commands.train import train
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
+from isonet2.training.devices import started_ranks
 from isonet2.training.objectives import Recipe
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -
         return parameters.method
     halves = all(t.half1 is not None and t.half2 is not None for t in tomograms)
     full = all(t.full is not None or t.deconvolved is not None for t in tomograms)
-    about_full = parameters.input_column or parameters.with_deconv or parameters.noise_level
+    noisy = full and parameters.noise_level
+    about_full = parameters.input_column or parameters.with_deconv or noisy
     if not halves and not full and not parameters.input_column:
         raise InputError(
             f"method auto: {parameters.star_file} lists neither the halves nor the full tomogram "
@@ -73,22 +75,27 @@ def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -
 def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
     """Run `deconv` and `make_mask`, and return parameters that train on what they made.
 
+    A process that the first one started for another GPU finds them made.
+
     Raises
     ------
     InputError
         When one of them failed, or several processes would run them at once.
     """
-    if "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ:
+    made = {"input_column": "rlnDeconvTomoName", "with_mask": True, "with_deconv": False}
+    if "LOCAL_RANK" in os.environ and started_ranks() is None:
+        return parameters.model_copy(update=made)
+    if started_ranks() is not None:
         raise InputError(
             "with_deconv True: several processes would deconvolve at once; run isonet.py deconv "
             "and isonet.py make_mask first, then refine with --input_column rlnDeconvTomoName"
         )
+    shared = {"snrfalloff", "deconvstrength", "highpassnyquist"}
+    told = shared & parameters.model_fields_set
     deconvolution = DeconvParameters(
         star_file=parameters.star_file,
-        snrfalloff=parameters.snrfalloff,
-        deconvstrength=parameters.deconvstrength,
-        highpassnyquist=parameters.highpassnyquist,
         phaseflipped=parameters.isCTFflipped,
+        **{name: getattr(parameters, name) for name in told},
         ncpus=parameters.ncpus,
     )
     masking = MakeMaskParameters(star_file=parameters.star_file)
@@ -97,6 +104,4 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
             "with_deconv True: not every tomogram could be deconvolved and masked (see above); "
             "mend or remove those rows"
         )
-    return parameters.model_copy(
-        update={"input_column": "rlnDeconvTomoName", "with_mask": True, "with_deconv": False}
-    )
+    return parameters.model_copy(update=made)

@@ -1,6 +1,7 @@
 """Masks made anew from the network's own prediction while it is learning."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from isonet2.commands.make_mask import boundary_of
 from isonet2.commands.preview import Preview, whole
+from isonet2.data.star import Tomogram
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.masking import BINNING, specimen_mask
@@ -23,8 +26,11 @@ class MaskUpdates:
 
     Parameters
     ----------
+    tomograms
+        Rows of the table, in the order of the subtomograms' sources. Masks stay inside the
+        boundary of a row; a row with a coordinate file keeps its points.
     restorers
-        One for each tomogram, in the order of the subtomograms' sources.
+        One for each tomogram.
     epochs
         In all.
     count
@@ -35,6 +41,7 @@ class MaskUpdates:
         Of the tomograms that the network sees; a word in the masks' names.
     """
 
+    tomograms: Sequence[Tomogram]
     restorers: list[Preview]
     epochs: int
     count: int
@@ -56,11 +63,13 @@ class MaskUpdates:
 
         A prediction in which no specimen is found leaves the mask as it was.
         """
-        for restorer in self.restorers:
+        for tomogram, restorer in zip(self.tomograms, self.restorers, strict=True):
+            if tomogram.box_file is not None:
+                continue
             source = restorer.source
             restored = restorer.restored(network, device).mean(0)
             binned = bin_volume(restored.__getitem__, source.first.volume.shape, BINNING)
-            mask = specimen_mask(torch.from_numpy(binned))
+            mask = specimen_mask(torch.from_numpy(binned), boundary=boundary_of(tomogram))
             if mask.fraction == 0:
                 log.warning("%s: no specimen found in its prediction; its mask stays", source.name)
                 continue

@@ -55,15 +55,18 @@ def train(
         run.watch(table)
         paths.append(run.go())
     if parameters.with_predict and run.fabric.is_global_zero:
-        predict(
+        status = predict(
             PredictParameters(
                 star_file=parameters.star_file,
                 model=paths[0],
                 model2=paths[1] if len(paths) > 1 else None,
                 gpuID=parameters.gpuID,
                 input_column=getattr(parameters, "input_column", None),
+                mixed_precision=parameters.mixed_precision,
             )
         )
+        if status:
+            raise InputError("with_predict True: not every tomogram was restored (see above)")
     return paths
 
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
-    "tensorboard",
+    "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision",
 }  # fmt: skip
 """Parameters that a resumed run need not share with the run that it continues."""
 
@@ -97,7 +97,7 @@ class TrainingRun:
         """What a resumed run must share with the run that it goes on from."""
         told = self.parameters.model_dump(mode="json")
         kept = {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
-        return kept | {"network_options": self.options}
+        return kept | {"network_options": self.options, "batch_size": self.plan.batch_size}
 
     def go(self) -> Path:
         """Train, and return where the network is."""
@@ -248,7 +248,9 @@ class TrainingRun:
             self.previews = [preview for row, preview in pairs if row.index in chosen]
         updates = getattr(p, "num_mask_updates", 0)
         if updates:
-            self.remask = MaskUpdates(everything, p.epochs, updates, self.folder, self.part)
+            self.remask = MaskUpdates(
+                table.tomograms, everything, p.epochs, updates, self.folder, self.part
+            )
 
     def _after_epoch(self, training: Training) -> None:
         """Keep what the epoch brought, on the first rank; then new masks, on every rank."""
@@ -263,13 +265,7 @@ class TrainingRun:
         kept = training.epoch % self.parameters.save_interval == 0
         row = training.history[-1]
         if self.previews and (kept or training.epoch == self.plan.epochs):
-            device = self.fabric.device
-            row |= mean_row(
-                [
-                    preview.make(training.average, device, self.folder, training.epoch)
-                    for preview in self.previews
-                ]
-            )
+            row |= self._preview(training)
         checkpoint = self.checkpoint(training)
         if kept:
             checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
@@ -281,6 +277,21 @@ class TrainingRun:
         if self.remask is not None and training.epoch in self.remask.after:
             self.remask.make(training.average, self.fabric.device, training.epoch)
         training.save(self.state, self.record)
+
+    def _preview(self, training: Training) -> dict[str, float]:
+        """Make the previews; one that fails is said and does not stop the training."""
+        name, device = f"{self.part}_epoch{training.epoch}", self.fabric.device
+        name = name.removeprefix("full_")
+        try:
+            return mean_row(
+                [
+                    preview.make(training.average, device, self.folder, name)
+                    for preview in self.previews
+                ]
+            )
+        except (OSError, RuntimeError, ValueError, InputError) as error:
+            log.error("the preview failed, and training goes on: %s", error)
+            return {}
 
     def checkpoint(self, training: Training) -> Checkpoint:
         """The network as it predicts now, with everything needed to use it."""

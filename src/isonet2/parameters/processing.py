@@ -40,7 +40,7 @@ class DeconvParameters(StarParameters):
     overlap_rate: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Overlap of neighbouring cubes, as part of chunk_size."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 8 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those this process may use."""
     tomo_idx: Indices = None
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
@@ -79,11 +79,13 @@ class PredictParameters(StarParameters):
     model: Annotated[FilePath, Shown("Basic", positional=True)]
     """Trained network (.pt)."""
     model2: Annotated[FilePath | None, Shown("Basic")] = None
-    """Second network, trained on the other part of the tomograms (`split_halves`): both predict,
-    and two independent maps and their mean are written."""
-    output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("corrected_tomos")
-    """Folder of the restored tomograms; recorded in rlnCorrectedTomoName, or in
-    rlnDenoisedTomoName for a network that `denoise` trained."""
+    """Second network, trained on the other part of the tomograms (`split_halves`). One restores
+    the first half and the other the second, so that two independent maps and their mean are
+    written; of full tomograms both restore the same one."""
+    output_dir: Annotated[FilePath | None, Shown("Basic", short="o", auto=True)] = None
+    """Folder of the restored tomograms. auto takes corrected_tomos, recorded in
+    rlnCorrectedTomoName; or denoised_tomos, recorded in rlnDenoisedTomoName, for a network that
+    `denoise` trained."""
     input_column: Annotated[Column | None, Shown("Basic")] = None
     """Column of the STAR table that names the tomograms to read. None reads the two halves for a
     network trained on halves, and else rlnDeconvTomoName, or rlnTomoName where that is absent."""
@@ -112,6 +114,6 @@ class PredictParameters(StarParameters):
     missing wedge in place. More are better and take so many times as long. auto takes 2, and 1 as
     the data lie for a model of the published IsoNet2."""
     batch_size: Annotated[int | None, Field(ge=1), Shown(auto=True)] = None
-    """Tiles restored at once; auto takes 2 per GPU."""
+    """Tiles restored at once; auto takes 1 per GPU."""
     mixed_precision: bool = True
     """Compute in 16 bits where that is safe: quicker, and less memory."""

@@ -92,7 +92,7 @@ class TrainingParameters(StarParameters):
     mask_weighted_loss: bool = False
     """Weight the loss voxel by voxel with the mask, binary or soft."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 8 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those this process may use."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Start of the random numbers."""
     tensorboard: bool = False

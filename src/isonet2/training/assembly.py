@@ -81,9 +81,11 @@ class Assembler:
             measured((size,) * 3, owner.sectors, turn.to(self.device))
             for owner, turn in zip(owners, rotation, strict=True)
         ]
+        first = self._cubes([s.halves[0] for s in samples])
+        one_volume = all(s.halves[1] is s.halves[0] for s in samples)
         return Batch(
-            first=self._cubes([s.halves[0] for s in samples]),
-            second=self._cubes([s.halves[1] for s in samples]),
+            first=first,
+            second=first if one_volume else self._cubes([s.halves[1] for s in samples]),
             rotation=rotation,
             measured=self._masks(owners, size),
             turned=torch.stack(turned)[:, None],

@@ -2,15 +2,21 @@
 
 import logging
 import os
+from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 16
+PATIENCE = timedelta(hours=12)
+"""How long ranks wait for the first one, which makes previews and masks alone."""
 
 
 def choose_devices(gpu_ids: str | None) -> list[torch.device]:
@@ -35,6 +41,8 @@ def choose_devices(gpu_ids: str | None) -> list[torch.device]:
             gpu_ids,
         )
         return [torch.device("cpu")]
+    if gpu_ids is None and started_ranks() is not None:
+        return [torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % visible)]
     if gpu_ids is None:
         free = [torch.cuda.mem_get_info(i)[0] for i in range(visible)]
         return [torch.device("cuda", free.index(max(free)))]
@@ -84,29 +92,44 @@ _PRECISIONS = {
 }
 
 
+def started_ranks() -> tuple[int, int] | None:
+    """Ranks and nodes that torchrun or SLURM's srun started; None when nobody did."""
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        nodes = max(1, ranks // int(os.environ["LOCAL_WORLD_SIZE"]))
+    else:
+        ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+        nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
+    return (ranks, nodes) if ranks > 1 else None
+
+
 def make_fabric(devices: list[torch.device], mixed_precision: bool) -> Fabric:
     """Fabric for training on these devices; several of them, or several nodes, by DDP.
 
-    Under torchrun or SLURM the ranks that were started are used as they are.
+    Ranks that torchrun or srun started are used as they are. Else one process is started for
+    each of several devices, in a SLURM allocation too.
     """
     torch.backends.cudnn.benchmark = True
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind = devices[0].type
     precision = _PRECISIONS[autocast_type(devices[0], mixed_precision)]
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if ranks > 1:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    started = started_ranks()
+    if started is not None:
+        ranks, nodes = started
+        slurm = "LOCAL_WORLD_SIZE" not in os.environ
         return Fabric(
             accelerator=kind,
-            devices=local,
-            num_nodes=max(1, ranks // local),
-            strategy="ddp",
+            devices=ranks // nodes,
+            num_nodes=nodes,
+            strategy=DDPStrategy(timeout=PATIENCE),
             precision=precision,  # type: ignore[arg-type]
+            plugins=[SLURMEnvironment(auto_requeue=False)] if slurm else None,
         )
     several = len(devices) > 1
     return Fabric(
         accelerator=kind,
         devices=[d.index for d in devices] if kind == "cuda" else len(devices),
-        strategy="ddp" if several else "auto",
+        strategy=DDPStrategy(timeout=PATIENCE) if several else "auto",
         precision=precision,  # type: ignore[arg-type]
+        plugins=[LightningEnvironment()],
     )

@@ -168,6 +168,7 @@ class Descent:
         self.fabric = fabric
         self.average = training.average
         self.network, self.optimizer = fabric.setup(training.network, training.optimizer)
+        _to_its_parameters(training.optimizer)
         self.objective = OBJECTIVES[plan.method]
         self.assemble = assemble
         self.recipe = recipe
@@ -212,6 +213,11 @@ class Descent:
                 values = (losses.total.detach(), losses.n2n, losses.mw)
                 sums.append(torch.stack(values) * share)
         except torch.OutOfMemoryError:
+            if self.fabric.world_size > 1:
+                raise InputError(
+                    f"batch_size: {self.chunk} cubes do not fit into one GPU's memory; choose a "
+                    f"smaller batch_size, with acc_batches to make up for it"
+                ) from None
             if self.chunk == 1:
                 raise InputError(
                     "batch_size: not even one cube fits into the GPU's memory; choose a smaller "
@@ -222,6 +228,11 @@ class Descent:
             torch.cuda.empty_cache()
             return None
         return torch.stack(sums).sum(0)
+
+
+def _to_its_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Move what an optimiser remembers to where its parameters are, as after a resume."""
+    optimizer.load_state_dict(optimizer.state_dict())
 
 
 def fit(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.training.losses import LOSSES
 
 Network = Callable[[Tensor], Tensor]
+
+STREAMS = 4
+ADDED_NOISE, INPUT_FILL, TARGET_FILL = range(3)
+"""Independent noises that one cube's seed gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +105,11 @@ class Losses:
     mw: Tensor
 
 
-def white_noise(seeds: list[int], shape: torch.Size, device: torch.device) -> Tensor:
-    """Unit noise (b, 1, z, y, x), each row from its own seed."""
+def white_noise(seeds: list[int], stream: int, shape: torch.Size, device: torch.device) -> Tensor:
+    """Unit noise (b, 1, z, y, x), each row from its own seed; streams are independent."""
     rows = []
     for seed in seeds:
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = torch.Generator(device).manual_seed(STREAMS * seed + stream)
         rows.append(torch.randn(shape[1:], generator=generator, device=device))
     return torch.stack(rows)
 
@@ -141,20 +146,20 @@ def _prepare(batch: Batch, recipe: Recipe, which: str) -> _Half:
     return _Half(volume(data, x.shape), data, apply_filter(getattr(batch.wide, which), weight))
 
 
-def _noise_like(difference: Tensor, batch: Batch, seeds: list[int]) -> Tensor:
+def _noise_like(difference: Tensor, batch: Batch, stream: int) -> Tensor:
     """Spectra of noise with the power per shell of one half's noise, known from `e - o`."""
     shape = batch.first.shape
     shell = shells(shape[-3:], device=difference.device)
     power = shell_power(difference[:, 0], batch.measured[:, 0], shell, min(shape[-3:]) // 2 + 1)
     voxels = shape[-1] * shape[-2] * shape[-3]
-    white = spectrum(white_noise(seeds, shape, difference.device))
+    white = spectrum(white_noise(batch.seeds, stream, shape, difference.device))
     return white * spread_over_shells((power / (2 * voxels)).sqrt(), shell)[:, None]
 
 
 def _fill(
-    teacher: Network, half: _Half, other: _Half, batch: Batch, recipe: Recipe
+    teacher: Network, half: _Half, other: _Half, batch: Batch, recipe: Recipe, stream: int
 ) -> Tensor | None:
-    """What goes into the wedge: the teacher's prediction and noise as strong as the data's.
+    """What must be added for the wedge to hold the teacher's prediction and the data's noise.
 
     Cubes are filled with `fill_probability`, each by its own seed; the others get zero.
     """
@@ -165,11 +170,16 @@ def _fill(
         predicted = spectrum(teacher(half.real[rows]))
         if batch.ctf.fill is not None:
             predicted = predicted * batch.ctf.fill[rows]
-        noise = _noise_like(half.data - other.data, batch, [seed + 1 for seed in batch.seeds])
-        missing = 1 - batch.measured[rows]
+        noise = _noise_like(half.data - other.data, batch, stream)
+        wanted = predicted + noise[rows] - half.data[rows]
         fill = torch.zeros_like(half.real)
-        fill[rows] = volume(missing * (predicted + noise[rows]), half.real[rows].shape)
+        fill[rows] = volume((1 - batch.measured[rows]) * wanted, half.real[rows].shape)
     return fill
+
+
+@lru_cache(maxsize=8)
+def _edge(size: int, device: torch.device) -> Tensor:
+    return soft_edge((size,) * 3, 3).to(device)
 
 
 def _surround(raw: Tensor, fill: Tensor) -> Tensor:
@@ -178,7 +188,7 @@ def _surround(raw: Tensor, fill: Tensor) -> Tensor:
     low = (raw.shape[-1] - n) // 2
     middle = slice(low, low + n)
     filled = raw.clone()
-    filled[..., middle, middle, middle] += fill * soft_edge((n, n, n), 3).to(fill)
+    filled[..., middle, middle, middle] += fill * _edge(n, fill.device)
     return filled
 
 
@@ -230,23 +240,28 @@ def fill_wedge(network: Network, teacher: Network, batch: Batch, recipe: Recipe)
 
     With two halves this is `isonet2-n2n`; with one half in both places it is `isonet2`.
     """
-    first, second = _prepare(batch, recipe, "first"), _prepare(batch, recipe, "second")
-    fill = _fill(teacher, first, second, batch, recipe)
+    first = _prepare(batch, recipe, "first")
+    second = first if batch.second is batch.first else _prepare(batch, recipe, "second")
+    fill = _fill(teacher, first, second, batch, recipe, INPUT_FILL)
     source = apply_filter(_turn(first, fill, batch), batch.measured)
     source = match(source, first.real)
     if batch.noise_level > 0:
         amplitude = back_projection_amplitude(source.shape[-3:], recipe.noise_mode, source.device)
         noise = back_projection_noise(
-            batch.measured, amplitude, white_noise(batch.seeds, source.shape, source.device)
+            batch.measured,
+            amplitude,
+            white_noise(batch.seeds, ADDED_NOISE, source.shape, source.device),
         )
         source = source + batch.noise_level * noise
     prediction = spectrum(network(source))
     if batch.ctf.prediction is not None:
         prediction = prediction * batch.ctf.prediction
-    unmasked = recipe.mw_weight <= 0
-    target = spectrum(
-        _turn(second, _fill(teacher, second, first, batch, recipe) if unmasked else None, batch)
-    )
+    target_fill = None
+    if recipe.mw_weight <= 0:
+        target_fill = fill
+        if second is not first:
+            target_fill = _fill(teacher, second, first, batch, recipe, TARGET_FILL)
+    target = spectrum(_turn(second, target_fill, batch))
     if batch.ctf.target is not None:
         target = target * batch.ctf.target
     return split_loss(prediction, target, batch, recipe)

@@ -76,14 +76,15 @@ class Replicas:
             self.free.put((device, mine))
 
     def run(self, cubes: Tensor, weight: Tensor | None, turns: list[Tensor]) -> Tensor:
-        """Halves (b, h, z, y, x) restored by each network, (b, networks, h, z, y, x).
+        """Halves (b, h, z, y, x) restored, (b, networks, h, z, y, x).
 
-        `turns` holds rotations (h, 3, 3), one for each half; what the network makes of the
-        turned halves is turned back and averaged.
+        Each network restores all halves; of two networks and two halves each restores its own,
+        (b, 2, 1, z, y, x), so that the two results share neither training nor noise. `turns`
+        holds rotations (h, 3, 3), one for each half; what the network makes of the turned
+        halves is turned back and averaged.
         """
         device, networks = self.free.get()
         try:
-            b = len(cubes)
             with (
                 torch.inference_mode(),
                 torch.autocast(
@@ -91,16 +92,12 @@ class Replicas:
                 ),
             ):
                 x = apply_filter(cubes.to(device), None if weight is None else weight.to(device))
-                total = torch.zeros(b, len(networks), *x.shape[1:], device=device)
-                for turn in turns:
-                    turned = _turn_halves(x, turn).flatten(0, 1)[:, None]
-                    turned = turned.contiguous(memory_format=torch.channels_last_3d)
-                    pieces = torch.split(turned, 1 if device.type == "cpu" else len(turned))
-                    for place, network in enumerate(networks):
-                        y = torch.cat([network(piece).float() for piece in pieces])
-                        y = y.view(x.shape)
-                        total[:, place] += _turn_halves(y, turn.mT)
-                return (total / len(turns)).cpu()
+                own = len(networks) == x.shape[1] == 2
+                restored = []
+                for place, network in enumerate(networks):
+                    mine = slice(place, place + 1) if own else slice(None)
+                    restored.append(_restore_halves(network, x[:, mine], [t[mine] for t in turns]))
+                return torch.stack(restored, 1).cpu()
         finally:
             self.free.put((device, networks))
 
@@ -111,6 +108,18 @@ class Replicas:
         with ThreadPoolExecutor(self.count) as pool:
             parts = pool.map(lambda part: self.run(part, weight, turns), cubes.chunk(self.count))
             return torch.cat(list(parts))
+
+
+def _restore_halves(network: nn.Module, x: Tensor, turns: list[Tensor]) -> Tensor:
+    """Restore halves (b, h, z, y, x), the mean over turns."""
+    total = torch.zeros_like(x)
+    for turn in turns:
+        turned = _turn_halves(x, turn).flatten(0, 1)[:, None]
+        turned = turned.contiguous(memory_format=torch.channels_last_3d)
+        pieces = torch.split(turned, 1 if x.device.type == "cpu" else len(turned))
+        y = torch.cat([network(piece).float() for piece in pieces]).view(x.shape)
+        total += _turn_halves(y, turn.mT)
+    return total / len(turns)
 
 
 def _turn_halves(x: Tensor, turn: Tensor) -> Tensor:
@@ -217,7 +226,7 @@ def restore(
         Decide the input filter, as in training.
     write
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
-        deviation 1, protein bright. Without `merge`, (networks * halves, z, y, x).
+        deviation 1, protein bright. Without `merge`, all results in a row, (results, z, y, x).
     plans
         Tiles; see `fitted_tiles`.
     batch

@@ -219,6 +219,12 @@ class Subtomograms:
         return len(self.owners)
 
     def _fitting(self, source: Source) -> NDArray[np.int32] | None:
+        if source.bounds is not None and source.bounds[1] - source.bounds[0] < self.size:
+            raise InputError(
+                f"{source.name}: its parts along y for split_halves are "
+                f"{source.bounds[1] - source.bounds[0]} voxels wide, fewer than cube_size "
+                f"{self.size}; choose a smaller cube_size"
+            )
         if any(high < low for low, high in source.limits(self.size)):
             log.warning(
                 "%s: what may be used of it is smaller than cube_size %d along an axis; cubes are "
@@ -292,7 +298,9 @@ class Subtomograms:
         if not draw.free:
             return Sample(draw, (first, second), None, weight)
         middle = (slice(shift, shift + self.size),) * 3
-        return Sample(draw, (first[middle], second[middle]), (first, second), weight)
+        inner = first[middle]
+        other = inner if second is first else second[middle]
+        return Sample(draw, (inner, other), (first, second), weight)
 
     def batches(
         self,

@@ -151,9 +151,20 @@ def training_source(
     if remark is not None:
         log.warning("%s: %s", tomogram.name, remark)
     mask = mask_of(tomogram, volume.shape) if with_mask or mask_weighted_loss else None
+    if mask is None and mask_weighted_loss:
+        raise InputError(
+            f"{tomogram.name}: mask_weighted_loss True needs its mask, and rlnMaskName is empty; "
+            f"run isonet.py make_mask"
+        )
     centres, spacing = None, 1
     if tomogram.box_file is not None:
         centres = np.rint(read_coordinates(tomogram.box_file)).astype(np.int32)
+        if with_mask:
+            log.warning(
+                "%s: cubes are drawn around the points of %s, not inside its mask",
+                tomogram.name,
+                tomogram.box_file,
+            )
     elif mask is not None and with_mask:
         centres, spacing = centres_of_mask(mask)
     return Source(
