@@ -84,6 +84,8 @@ def test_lines_of_the_manuals_as_printed(called, line):
 def test_the_odd_folder_of_the_tutorials_short_form():
     parameters = parse(["-e", "EVN", "-o", "ODD"], PrepareStarParameters)
     assert (parameters.odd, parameters.star_name) == (Path("ODD"), Path("tomograms.star"))
+    with pytest.raises(InputError, match=r"star_name = mytable must end in \.star"):
+        parse(["FULL", "-o", "mytable"], PrepareStarParameters)
     parameters = parse(["-e", "EVN", "-d", "ODD", "-o", "x.star"], PrepareStarParameters)
     assert (parameters.odd, parameters.star_name) == (Path("ODD"), Path("x.star"))
 

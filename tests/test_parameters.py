@@ -219,7 +219,6 @@ def test_words_become_values(model, name, word, value):
         (PrepareStarParameters, {"tilt_max": 95}, "tilt_max = 95 .* at most 90"),
         (PrepareStarParameters, {"star_name": "x"}, "star_name = x must end in .star"),
         (PrepareStarParameters, {"even": "EVN"}, "even is given without odd"),
-        (PrepareStarParameters, {"full": "a", "create_average": True}, "leave it or full out"),
         (PrepareStarParameters, {"tilt_file": "a", "tilt_folder": "b"}, "both given"),
         (PrepareStarParameters, {"voltage": 300000}, "voltage = 300000 .* kV"),
         (SimulateParameters, {"shape": "96,160"}, "shape = 96,160 .* three whole numbers"),

@@ -135,6 +135,20 @@ def test_of_two_networks_each_restores_its_own_half(star, halves, tmp_path):
         assert np.corrcoef(written.ravel(), open_volume(half).read().ravel())[0, 1] > 0.999
 
 
+def test_tiles_can_be_chosen(star, tmp_path, monkeypatch):
+    model = save_model(tmp_path / "m.pt")
+    seen = []
+
+    def spy(*given, **options):
+        seen.append([(plan.tile, plan.tile - plan.stride) for plan in given[5]])
+
+    monkeypatch.setattr("isonet2.commands.predict.restore", spy)
+    go(star, model, chunk_size=34, overlap_rate=0.5)
+    go(star, model, chunk_size=34, overlap_rate=0.0)
+    assert all(tile == 36 and overlap >= 18 for tile, overlap in seen[0])
+    assert max(overlap for _, overlap in seen[1]) < 18
+
+
 def test_no_result_replaces_its_input_or_that_of_another_kind(star, tmp_path, caplog):
     go(star, save_model(tmp_path / "n.pt", "n2n"))
     go(star, save_model(tmp_path / "m.pt"))

@@ -375,3 +375,13 @@ def test_a_failing_average_leaves_the_old_table(project, monkeypatch):
         halves(create_average=True)
     assert Path("tomograms.star").read_bytes() == before
     assert not Path("tomograms.star.1").exists()
+
+
+def test_no_average_is_made_beside_full_tomograms(project, caplog):
+    Path("full").mkdir()
+    for path in Path("EVN").glob("*.mrc"):
+        Path("full", path.name.replace("_EVN", "")).symlink_to(path.resolve())
+    rows = halves(full="full", create_average=True)
+    assert "create_average is not needed" in caplog.text
+    assert not Path("averaged_tomos").exists()
+    assert [row["rlnTomoName"] for row in rows] == ["full/TS_01.mrc", "full/TS_03.mrc"]

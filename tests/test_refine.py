@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from isonet2.commands.plan import noise_levels
+from isonet2.commands.plan import noise_levels, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
@@ -199,6 +199,18 @@ def test_deconvolution_before_training_keeps_its_own_defaults(star, halves, monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="several processes would deconvolve at once"):
         deconvolve_first(RefineParameters(**given))
+
+
+def test_what_is_given_and_does_nothing_is_said(star, halves, caplog):
+    given = {"star_file": star, "bfactor": 200}
+    network = RefineParameters(CTF_mode="network", **given)
+    assert without_effect(network) == []
+    (text,) = without_effect(RefineParameters(**given))
+    assert text == "bfactor has no effect in CTF_mode None, only in network"
+    update(star, 1, {"rlnMaskName": halves[2]})
+    refine(RefineParameters(epochs=1, **given, **QUICK))
+    assert text in caplog.text
+    assert "masks are listed and not used" in caplog.text
 
 
 def test_weights_from_a_mask_need_the_mask(star):

@@ -144,7 +144,7 @@ def _pairs(
             name = _name(written, model)
             if not equals:
                 value = _value(rest, model, name, waiting)
-            name = _tutorial_odd(name, written, value)
+            name = _tutorial_odd(name, written, value, words, model)
         else:
             written, value = word, word
             name = waiting[0] if waiting else None
@@ -166,10 +166,14 @@ def _name(written: str, model: type[Parameters]) -> str | None:
     return "config" if word == "config" else spellings(model).get(word)
 
 
-def _tutorial_odd(name: str | None, written: str, value: str) -> str | None:
+def _tutorial_odd(
+    name: str | None, written: str, value: str, words: Sequence[str], model: type[Parameters]
+) -> str | None:
     """Understand `prepare_star -e EVN -o ODD`, as the English tutorial has it, as it is meant."""
-    is_folder = name == "star_name" and written == "-o" and not value.lower().endswith(".star")
-    return "odd" if is_folder else name
+    if name != "star_name" or written != "-o" or value.lower().endswith(".star"):
+        return name
+    given = {_name(word.partition("=")[0], model) for word in words if _OPTION.match(word)}
+    return "odd" if "even" in given and "odd" not in given else name
 
 
 def _not_known(written: str, model: type[Parameters]) -> str:

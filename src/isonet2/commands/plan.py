@@ -8,6 +8,27 @@ from isonet2.training.loop import Plan
 TrainParameters = DenoiseParameters | RefineParameters
 
 
+CTF_PARAMETERS = {
+    "clip_first_peak_mode": ("network",),
+    "bfactor": ("network",),
+    "snrfalloff": ("wiener",),
+    "deconvstrength": ("wiener",),
+    "highpassnyquist": ("wiener",),
+}
+"""CTF modes that a parameter acts in."""
+
+
+def without_effect(parameters: TrainParameters) -> list[str]:
+    """Name parameters that were given and that do nothing in the chosen CTF mode."""
+    if getattr(parameters, "with_deconv", False):
+        return []
+    return [
+        f"{name} has no effect in CTF_mode {parameters.CTF_mode}, only in {' and '.join(modes)}"
+        for name, modes in CTF_PARAMETERS.items()
+        if name in parameters.model_fields_set and parameters.CTF_mode not in modes
+    ]
+
+
 def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) -> Plan:
     """How long, in which batches and at which rates to train.
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,7 @@ from isonet2.training.prediction import (
     WAYS,
     Geometry,
     Replicas,
+    Shape,
     fitted_tiles,
     restore,
     training_tiles,
@@ -156,6 +158,8 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
         "treatment": asdict(model.treatment),
         "apply_mw_x1": model.apply_mw_x1,
         "padding_factor": parameters.padding_factor,
+        "chunk_size": parameters.chunk_size,
+        "overlap_rate": parameters.overlap_rate,
         "orientations": parameters.orientations,
         "dtype": parameters.dtype,
         "mixed_precision": parameters.mixed_precision,
@@ -195,9 +199,7 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     for source, path in itertools.product(sources, paths):
         refuse_to_replace(path, source, "output_dir")
     job = _Job(restorer, halves, geometry, paths, note, label)
-    size, shape = (model.cube_size, parameters.padding_factor), halves[0].volume.shape
-    small = training_tiles(shape, *size)
-    tiles = small if model.is_published else fitted_tiles(shape, *size, restorer.replicas.multiple)
+    small, tiles = _tiles(restorer, halves[0].volume.shape)
     if not job.fits(tiles, parameters.batch_size or restorer.replicas.count):
         log.warning("%s: out of GPU memory; going on with smaller tiles, one at a time", label)
         torch.cuda.empty_cache()
@@ -207,6 +209,21 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
                 "smaller cube_size, or use --gpuID cpu"
             )
     update(table, tomogram.index, columns)
+
+
+def _tiles(restorer: Restorer, shape: Shape) -> tuple[list[AxisTiling], list[AxisTiling]]:
+    """Tiles of the training cubes' size, and those to be used first."""
+    p, multiple = restorer.parameters, restorer.replicas.multiple
+    factor = p.padding_factor
+    if p.overlap_rate is not None:
+        factor = 1 / (1 - p.overlap_rate)
+    edge = restorer.model.cube_size
+    small = training_tiles(shape, edge, factor)
+    if p.chunk_size is not None:
+        return small, training_tiles(shape, math.ceil(p.chunk_size / multiple) * multiple, factor)
+    if restorer.model.is_published:
+        return small, small
+    return small, fitted_tiles(shape, edge, factor, multiple)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,9 @@ def prepare_star(p: PrepareStarParameters) -> Path:
         With everything that is wrong, one sentence a line.
     """
     findings = _Findings()
+    if p.create_average and p.full is not None:
+        findings.remark("create_average is not needed: full tomograms are given")
+        p = p.model_copy(update={"create_average": False})
     sources, findings.problems = find_sources(p.full, p.even, p.odd)
     volumes = _check_volumes(sources, findings)
     table = _table(p, sources, volumes, findings)
@@ -180,7 +183,11 @@ def _pixel_size(
             f"header, or say the edge with --pixel_size"
         )
     if given is not None and header is not None and abs(header - given) > 0.01 * given:
-        findings.remark(f"pixel_size {given:g} A is used, although headers say {header:g} A", name)
+        findings.remark(
+            f"pixel_size {given:g} A is used, although headers say {header:g} A (isonet.py "
+            "resize bins tomograms to another pixel size)",
+            name,
+        )
     size = header if given is None else given
     if size is not None and not USUAL_PIXEL_SIZES[0] <= size <= USUAL_PIXEL_SIZES[1]:
         findings.remark(

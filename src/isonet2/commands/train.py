@@ -1,10 +1,11 @@
 """What `denoise` and `refine` share: from the table's rows to trained networks on disk."""
 
+import logging
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from isonet2.commands.plan import TrainParameters
+from isonet2.commands.plan import TrainParameters, without_effect
 from isonet2.commands.predict import predict
 from isonet2.commands.training_run import TrainingRun
 from isonet2.data.files import make_folder
@@ -15,6 +16,8 @@ from isonet2.training.devices import choose_devices, use_threads
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Source
 from isonet2.training.sources import training_source
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -42,6 +45,11 @@ def train(
         raise InputError("tensorboard True: the package is missing; pip install tensorboard")
     make_folder(table.path.resolve().parent)
     make_folder(parameters.output_dir)
+    for text in without_effect(parameters):
+        log.warning(text)
+    masks = parameters.with_mask or parameters.mask_weighted_loss
+    if not masks and any(tomogram.mask is not None for tomogram in table.tomograms):
+        log.warning("masks are listed and not used; --with_mask True draws cubes inside them only")
     devices = choose_devices(parameters.gpuID)
     threads = use_threads(parameters.ncpus)
     if not any(tomogram.number_subtomos for tomogram in table.tomograms):

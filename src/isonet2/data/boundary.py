@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from imodmodel.models import ImodModel
 from numpy.typing import NDArray
 
 from isonet2.errors import InputError
@@ -51,13 +52,6 @@ def read_boundary(path: Path) -> tuple[tuple[Points, ...], tuple[float, float] |
 
 def _contours(path: Path) -> list[Points]:
     """Points (n, 3), x y z in voxels, of every contour that has some, in the file's order."""
-    try:
-        from imodmodel.models import ImodModel
-    except ImportError:
-        raise InputError(
-            f"{path}: reading IMOD models needs the package imodmodel; "
-            f"pip install 'isonet2[imod]', or write None for rlnMaskBoundary"
-        ) from None
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; correct rlnMaskBoundary")
     try:

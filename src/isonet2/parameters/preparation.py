@@ -45,7 +45,8 @@ class PrepareStarParameters(OpticsParameters):
     odd: Annotated[FilePath | None, Shown("Basic", short="d")] = None
     """Folder of odd halves; they are paired with the even ones by name."""
     create_average: Annotated[bool, Shown("Basic")] = False
-    """Write the mean of each pair of halves as a full tomogram, for `deconv` and `make_mask`."""
+    """Write the mean of each pair of halves as a full tomogram, for `deconv` and `make_mask`,
+    unless full tomograms are given."""
     star_name: Annotated[FilePath, Shown("Basic", short="o", form="a name that ends in .star")] = (
         Path("tomograms.star")
     )
@@ -100,8 +101,6 @@ class PrepareStarParameters(OpticsParameters):
         if (self.even is None) != (self.odd is None):
             given, missing = ("even", "odd") if self.odd is None else ("odd", "even")
             raise ValueError(f"{given} is given without {missing}: halves come in pairs.")
-        if self.create_average and self.full is not None:
-            raise ValueError("create_average makes full tomograms: leave it or full out.")
         if self.create_average and self.even is None:
             raise ValueError("create_average needs the halves: give --even and --odd.")
         return self

@@ -102,6 +102,11 @@ class PredictParameters(StarParameters):
     """Number format of the files; int8 is scaled, and the scale stands in the header."""
     padding_factor: Annotated[float, Field(ge=1, le=4)] = 1.5
     """Cube size over the part of a tile that is trusted; more hides seams better and costs time."""
+    chunk_size: Annotated[int | None, Field(ge=32), Shown(unit="voxels")] = None
+    """Edge of the tiles that a tomogram is restored in; None fits them to it. Smaller ones take
+    less memory."""
+    overlap_rate: Annotated[float | None, Field(ge=0, le=0.75)] = None
+    """Overlap of neighbouring tiles, as part of their edge; None does as padding_factor says."""
     apply_mw_x1: bool | None = None
     """Empty the missing wedge of what the network is given first; None does as in training."""
     isCTFflipped: Annotated[bool | None, Shown("CTF")] = None

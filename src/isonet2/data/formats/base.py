@@ -118,8 +118,7 @@ def library(name: str, path: Path) -> Any:
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f"{path}: this format needs the library {name}; install it with "
-            f"`pip install isonet2[formats]`"
+            f"{path}: this format needs the library {name}; install it with `pip install {name}`"
         ) from error
 
 
