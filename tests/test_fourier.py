@@ -4,6 +4,7 @@ import torch
 from isonet2.physics.fourier import (
     apply_filter,
     crop_spectrum,
+    distinct_radii,
     frequencies,
     multiplicity,
     radius,
@@ -22,6 +23,12 @@ def test_a_filter_of_ones_changes_nothing(shape):
     ones = torch.ones(shape[0], shape[1], shape[2] // 2 + 1)
     torch.testing.assert_close(apply_filter(x, ones), x)
     assert apply_filter(x, None) is x
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (15, 15, 15), *SHAPES])
+def test_distinct_radii_are_those_of_all_frequencies(shape):
+    lengths, place = distinct_radii(shape)
+    torch.testing.assert_close(lengths[place], radius(shape, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

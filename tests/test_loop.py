@@ -151,6 +151,13 @@ def test_a_signal_is_a_request_and_handlers_come_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_one_of_several_ranks_does_not_catch_signals():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_request(catch=False) as request:
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert not request()
+
+
 def test_start_leaves_two_networks_that_agree():
     training = start(tiny(), PLAN)
     for a, b in zip(training.network.parameters(), training.average.parameters(), strict=True):

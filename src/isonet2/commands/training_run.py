@@ -130,8 +130,8 @@ class TrainingRun:
             self.plan.epochs,
             describe(self.devices),
         )
-        show = self.fabric.is_global_zero
-        with progress_bar("training", 1, show=show) as bar, stop_request() as request:
+        show, alone = self.fabric.is_global_zero, self.fabric.world_size == 1
+        with progress_bar("training", 1, show=show) as bar, stop_request(alone) as request:
 
             def on_step(report: StepReport) -> None:
                 bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
@@ -149,7 +149,7 @@ class TrainingRun:
                     on_step=on_step,
                     on_epoch=self._after_epoch,
                     on_stop=lambda state: state.save(self.state, self.record),
-                    stop=request if self.fabric.world_size == 1 else lambda: False,
+                    stop=request,
                 )
             except Stopped:
                 log.warning(

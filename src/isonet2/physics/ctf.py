@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, radius
+from isonet2.physics.fourier import Shape, distinct_radii
 
 
 def wavelength(voltage: float) -> float:
@@ -161,7 +161,11 @@ CTF_MODES: dict[str, Callable[[CtfVolumes], CtfSlots]] = {
 
 
 def ctf_slots(
-    ctf: ContrastTransfer, treatment: CtfTreatment, shape: Shape, pixel_size: float
+    ctf: ContrastTransfer,
+    treatment: CtfTreatment,
+    shape: Shape,
+    pixel_size: float,
+    device: torch.device | None = None,
 ) -> CtfSlots:
     """Filters of one tomogram for one CTF mode.
 
@@ -175,6 +179,8 @@ def ctf_slots(
         Cube shape (z, y, x).
     pixel_size
         Angstrom.
+    device
+        Of the filters.
 
     Returns
     -------
@@ -187,7 +193,8 @@ def ctf_slots(
     input; only then the absolute values serve in the other slots. The envelope belongs to the
     `network` mode and enters once; `clip_first_peak_mode` likewise.
     """
-    k = radius(shape, dtype=torch.float64) / pixel_size
+    lengths, place = distinct_radii((shape[0], shape[1], shape[2]), device)
+    k = lengths / pixel_size
     network = treatment.mode == "network"
     optics = ctf if network else replace(ctf, bfactor=0.0)
     clip = treatment.clip_first_peak_mode if network else 0
@@ -198,9 +205,13 @@ def ctf_slots(
     if flip or treatment.phaseflipped:
         transfer, weight = transfer.abs(), weight.abs()
     sign = torch.where(plain < 0, -1.0, 1.0) if flip else None
+
+    def spread(values: Tensor) -> Tensor:
+        return values.float().to(place.device)[place]
+
     volumes = CtfVolumes(
-        sign=None if sign is None else sign.float(),
-        transfer=transfer.float(),
-        wiener=weight.float(),
+        sign=None if sign is None else spread(sign),
+        transfer=spread(transfer),
+        wiener=spread(weight),
     )
     return CTF_MODES[treatment.mode](volumes)

@@ -1,6 +1,7 @@
 """The one Fourier layout: `rfftn` of the last three axes, not shifted, cycles per voxel."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -41,6 +42,37 @@ def radius(
     """Length of the frequency vector, cycles per voxel, (z, y, x//2+1)."""
     kz, ky, kx = frequencies(shape, device=device, dtype=dtype)
     return torch.sqrt(kz * kz + ky * ky + kx * kx)
+
+
+@lru_cache(maxsize=8)
+def distinct_radii(
+    shape: tuple[int, int, int], device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Lengths that frequency vectors have, and which of them each frequency has.
+
+    What depends on the length alone need be computed for some thousands of lengths only, where
+    the volume is a cube.
+
+    Parameters
+    ----------
+    shape
+        Shape (z, y, x) of the volume in real space.
+    device
+        Of the second tensor.
+
+    Returns
+    -------
+    tuple of Tensor
+        Lengths (m,) in cycles per voxel, float64, on the CPU; their indices (z, y, x//2+1).
+    """
+    n = shape[0]
+    if shape != (n, n, n):
+        lengths = radius(shape, dtype=torch.float64)
+        return lengths.flatten(), torch.arange(lengths.numel(), device=device).view(lengths.shape)
+    squares = [(axis * n).round().long() ** 2 for axis in frequencies(shape, dtype=torch.float64)]
+    index = squares[0] + squares[1] + squares[2]
+    lengths = torch.arange(int(index.max()) + 1, dtype=torch.float64).sqrt() / n
+    return lengths, index.to(device)
 
 
 def spectrum(volume: Tensor) -> Tensor:

@@ -23,8 +23,7 @@ def _measured(size: int, sectors: Sectors, device: torch.device) -> Tensor:
 def _slots(
     ctf: ContrastTransfer, treatment: CtfTreatment, size: int, pixel: float, device: torch.device
 ) -> CtfSlots:
-    slots = ctf_slots(ctf, treatment, (size,) * 3, pixel)
-    return CtfSlots(*(None if s is None else s.to(device) for s in _fields(slots)))
+    return ctf_slots(ctf, treatment, (size,) * 3, pixel, device)
 
 
 def _fields(slots: CtfSlots) -> tuple[Tensor | None, ...]:
@@ -77,10 +76,6 @@ class Assembler:
         size = samples[0].halves[0].shape[0]
         owners = [self.sources[s.draw.source] for s in samples]
         rotation = torch.stack([s.draw.rotation for s in samples])
-        turned = [
-            measured((size,) * 3, owner.sectors, turn.to(self.device))
-            for owner, turn in zip(owners, rotation, strict=True)
-        ]
         first = self._cubes([s.halves[0] for s in samples])
         one_volume = all(s.halves[1] is s.halves[0] for s in samples)
         return Batch(
@@ -88,7 +83,7 @@ class Assembler:
             second=first if one_volume else self._cubes([s.halves[1] for s in samples]),
             rotation=rotation,
             measured=self._masks(owners, size),
-            turned=torch.stack(turned)[:, None],
+            turned=self._turned(owners, rotation, size),
             ctf=self._ctf(owners, size),
             seeds=[s.draw.seed + (i >= len(samples) // 2) * self.both_directions
                    for i, s in enumerate(samples)],
@@ -102,6 +97,13 @@ class Assembler:
 
     def _masks(self, owners: list[Source], size: int) -> Tensor:
         return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]
+
+    def _turned(self, owners: list[Source], rotation: Tensor, size: int) -> Tensor:
+        turns = rotation.to(self.device, non_blocking=True)
+        if len({owner.sectors for owner in owners}) == 1:
+            return measured((size,) * 3, owners[0].sectors, turns)[:, None]
+        pairs = zip(owners, turns, strict=True)
+        return torch.stack([measured((size,) * 3, o.sectors, turn) for o, turn in pairs])[:, None]
 
     def _ctf(self, owners: list[Source], size: int) -> CtfSlots:
         if self.treatment.mode == "None":
