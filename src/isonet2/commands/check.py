@@ -22,7 +22,7 @@ from isonet2.training.devices import autocast_type, choose_devices, use_threads
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("torch", "lightning-fabric", "numpy", "scipy", "mrcfile", "starfile", "safetensors")
+LIBRARIES = ("torch", "lightning-fabric", "numpy", "mrcfile", "starfile", "imodmodel")
 OPTIONAL = ("tifffile", "h5py", "zarr", "tensorboard")
 FAILED = "failed"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
