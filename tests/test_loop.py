@@ -12,7 +12,7 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import load_tensors
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import NotFinite, Plan, Stopped, fit, start
+from isonet2.training.loop import NotFinite, Plan, Stopped, _to_its_parameters, fit, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
 
@@ -149,6 +149,17 @@ def test_a_signal_is_a_request_and_handlers_come_back():
         assert request()
         assert request.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_the_optimiser_remembers_goes_where_its_parameters_are():
+    parameter = torch.nn.Parameter(torch.zeros(2, device="meta"))
+    optimizer = torch.optim.AdamW([parameter])
+    loaded = {"step": torch.tensor(3.0), "exp_avg": torch.ones(2), "exp_avg_sq": torch.ones(2)}
+    optimizer.state[parameter] = loaded
+    _to_its_parameters(optimizer)
+    state = optimizer.state[parameter]
+    assert state["exp_avg"].device == state["exp_avg_sq"].device == parameter.device
+    assert state["step"] == 3
 
 
 def test_one_of_several_ranks_does_not_catch_signals():
