@@ -93,7 +93,10 @@ class Assembler:
         )  # fmt: skip
 
     def _cubes(self, cubes: list[Cube]) -> Tensor:
-        return torch.from_numpy(np.stack(cubes))[:, None].to(self.device, non_blocking=True)
+        stacked = torch.from_numpy(np.stack(cubes))[:, None]
+        if self.device.type == "cuda":
+            stacked = stacked.pin_memory()
+        return stacked.to(self.device, non_blocking=True)
 
     def _masks(self, owners: list[Source], size: int) -> Tensor:
         return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]

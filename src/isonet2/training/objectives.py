@@ -163,9 +163,12 @@ def _fill(
 
     Cubes are filled with `fill_probability`, each by its own seed; the others get zero.
     """
-    rows = [i for i, seed in enumerate(batch.seeds) if seed % 1000 < 1000 * recipe.fill_probability]
-    if not rows:
+    chosen = [
+        i for i, seed in enumerate(batch.seeds) if seed % 1000 < 1000 * recipe.fill_probability
+    ]
+    if not chosen:
         return None
+    rows = slice(None) if len(chosen) == len(batch.seeds) else chosen
     with torch.no_grad():
         predicted = spectrum(teacher(half.real[rows]))
         if batch.ctf.fill is not None:
