@@ -87,6 +87,13 @@ def test_what_is_no_mask_is_refused(tmp_path, halves):
         make(tomogram, with_mask=True)
 
 
+def test_a_mask_of_another_voxel_size_is_said(tmp_path, halves, caplog):
+    values = np.ones((48, 56, 64), np.float32)
+    write_volume(tmp_path / "m.mrc", values, voxel_size=8.0, label="test")
+    make(row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc"), with_mask=True)
+    assert "the mask's voxels are 8 A by its header, the tomogram's 10 A" in caplog.text
+
+
 def test_one_file_as_both_halves_is_refused(tmp_path, halves):
     same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
     with pytest.raises(InputError, match="stands in the table as both halves"):

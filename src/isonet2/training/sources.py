@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isonet2.data.coordinates import read_coordinates
+from isonet2.data.pairing import known_voxel_size
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, open_volume, statistics
 from isonet2.errors import InputError
@@ -109,8 +110,9 @@ def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> li
     return [tomogram.column("rlnTomoName")]
 
 
-def mask_of(tomogram: Tomogram, shape: tuple[int, int, int]) -> Volume | None:
+def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
     """The tomogram's mask, of its own shape, or None with a warning where it has none."""
+    shape = volume.shape
     if tomogram.mask is None:
         log.warning(
             "%s has no mask (rlnMaskName is empty): cubes are drawn from all of it; "
@@ -123,6 +125,16 @@ def mask_of(tomogram: Tomogram, shape: tuple[int, int, int]) -> Volume | None:
         raise InputError(
             f"{tomogram.mask}: the mask has {_times(mask.shape)} voxels, but its tomogram "
             f"{tomogram.name} has {_times(shape)}; make it again with `isonet.py make_mask`"
+        )
+    sizes = known_voxel_size(mask), known_voxel_size(volume)
+    if sizes[0] and sizes[1] and abs(sizes[0][2] / sizes[1][2] - 1) > 0.01:
+        log.warning(
+            "%s: the mask's voxels are %g A by its header, the tomogram's %g A; does it belong "
+            "to %s?",
+            tomogram.mask,
+            sizes[0][2],
+            sizes[1][2],
+            tomogram.name,
         )
     return mask
 
@@ -150,7 +162,7 @@ def training_source(
     remark = wedge_remark(volume, geometry.sectors)
     if remark is not None:
         log.warning("%s: %s", tomogram.name, remark)
-    mask = mask_of(tomogram, volume.shape) if with_mask or mask_weighted_loss else None
+    mask = mask_of(tomogram, volume) if with_mask or mask_weighted_loss else None
     if mask is None and mask_weighted_loss:
         raise InputError(
             f"{tomogram.name}: mask_weighted_loss True needs its mask, and rlnMaskName is empty; "
