@@ -184,19 +184,28 @@ def test_one_that_fails_does_not_stop_the_others(project, caplog):
     assert [t.deconvolved is not None for t in rows] == [False, False, False, True]
 
 
-def test_what_cannot_be_is_refused(project, caplog, monkeypatch):
+def test_what_cannot_be_is_refused(project, caplog):
     write_volume("a.mrc", noise(), voxel_size=8.0, label="test")
     table({"rlnTomoName": "a.mrc"})
     assert run(input_column="rlnNonsense") == 2
     assert "there is no column rlnNonsense" in caplog.text
     assert run(snrfalloff=1e6) == 2
     assert "lower snrfalloff" in caplog.text
-    monkeypatch.setattr(module, "memory_of_whole", lambda shape: 10**18)
-    assert run() == 2
-    assert "use --chunk_size 256" in caplog.text
     assert run(chunk_size=32) == 0
     assert run(chunk_size=32, input_column="rlnDeconvTomoName") == 2
     assert "would replace the file that it is made from" in caplog.text
+
+
+def test_what_does_not_fit_into_memory_is_done_in_chunks(project, caplog, monkeypatch):
+    write_volume("a.mrc", noise(), voxel_size=8.0, label="test")
+    table({"rlnTomoName": "a.mrc"})
+    assert run(chunk_size=32) == 0
+    chunks = open_volume("deconv/a_deconv.mrc").read()
+    monkeypatch.setattr(module, "memory_of_whole", lambda shape: 10**18)
+    monkeypatch.setattr(module, "CHUNK_SIZE", 32)
+    assert run() == 0
+    assert "working in chunks (--chunk_size 32)" in caplog.text
+    np.testing.assert_array_equal(open_volume("deconv/a_deconv.mrc").read(), chunks)
 
 
 def test_threads_and_selection(project):

@@ -70,6 +70,24 @@ def test_ranks_that_others_started_are_counted(monkeypatch, environment, expecte
     assert devices.started_ranks() == expected
 
 
+def test_memory_limits_of_cgroups_are_seen(tmp_path):
+    group = tmp_path / "fs" / "slurm" / "job_1" / "step_0"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max\n")
+    (group.parent / "memory.max").write_text("2000\n")
+    (tmp_path / "memory.max").write_text("1\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/slurm/job_1/step_0\n")
+    assert devices._cgroup_limits(membership, tmp_path / "fs") == [2000]
+    old = tmp_path / "fs" / "memory" / "job"
+    old.mkdir(parents=True)
+    (old / "memory.limit_in_bytes").write_text("3000\n")
+    membership.write_text("5:cpu:/job\n4:memory:/job\n")
+    assert devices._cgroup_limits(membership, tmp_path / "fs") == [3000]
+    assert devices._cgroup_limits(tmp_path / "none", tmp_path) == []
+    assert 0 < devices.memory_limit() < 2**60
+
+
 def test_a_started_rank_takes_the_gpu_of_its_number(gpus, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     monkeypatch.setenv("WORLD_SIZE", "3")

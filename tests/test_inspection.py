@@ -56,6 +56,15 @@ def test_nothing_is_said_of_volumes_too_small_to_tell(tmp_path):
     assert mixed_up(list(zip(found[::2], found[1::2], strict=True))) == []
 
 
+def test_a_hole_in_the_film_is_not_bright_protein(tmp_path):
+    rng = np.random.default_rng(0)
+    protein = rng.random(COARSE).repeat(4, 0).repeat(4, 1).repeat(4, 2) < 0.05
+    values = rng.standard_normal(SHAPE) - 4 * protein
+    values[:, :16] += 1.5
+    write_volume(tmp_path / "a.mrc", values.astype(np.float32), voxel_size=10.0, label="test")
+    assert not looks_inverted(open_volume(tmp_path / "a.mrc"))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_bright_protein_is_noticed(tmp_path, sign):
     rng = np.random.default_rng(0)

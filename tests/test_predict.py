@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from isonet2.commands.predict import predict
-from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.networks import build_network, folded
 from isonet2.parameters import PredictParameters
@@ -133,6 +133,16 @@ def test_of_two_networks_each_restores_its_own_half(star, halves, tmp_path):
     for part, half in (("_half1", halves[0]), ("_half2", halves[1])):
         written = open_volume(tmp_path / "corrected_tomos" / f"TS_01{part}.mrc").read()
         assert np.corrcoef(written.ravel(), open_volume(half).read().ravel())[0, 1] > 0.999
+
+
+def test_the_result_says_the_pixel_size_that_the_table_says(star, halves, tmp_path):
+    for number, half in enumerate(halves[:2], start=1):
+        path = tmp_path / f"one{number}.mrc"
+        write_volume(path, open_volume(half).read(), voxel_size=1.0, label="test")
+        update(star, 1, {f"rlnTomoReconstructedTomogramHalf{number}": path})
+    assert go(star, save_model(tmp_path / "m.pt")) == 0
+    written = open_volume(TomogramTable.read(star).tomograms[0].corrected)
+    assert written.voxel_size == pytest.approx((10, 10, 10))
 
 
 def test_tiles_can_be_chosen(star, tmp_path, monkeypatch):

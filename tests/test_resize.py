@@ -135,5 +135,26 @@ def test_a_table_is_binned_with_all_that_depends_on_the_voxel(tmp_path, monkeypa
     assert small[3:5].all()
     assert not small[0].any()
     assert read_coordinates(first.box_file).tolist() == [[1.5, 1, 0.5], [6, 5.5, 5]]
+    assert not list(Path("resized").rglob(".resize_*"))
     only = run(volumes="t.star", pixel_size=10, tomo_idx="2", output_dir="two")
     assert [tomogram.index for tomogram in TomogramTable.read(only).tomograms] == [2]
+
+
+def test_all_volumes_of_a_row_follow_and_other_files_are_found_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("p").mkdir()
+    for name in ("a", "c1"):
+        values = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+        write_volume(f"p/{name}.mrc", values, voxel_size=5.0, label="x")
+    Path("p/a.tlt").write_text("-50\n-25\n0\n25\n50\n")
+    Path("p/t.star").write_text(
+        HEAD + "_rlnTomoName\n_rlnTomoReconstructedTomogram\n_rlnCorrectedTomoHalf1\n"
+        "_rlnPixelSize\n_rlnTiltFile\n_rlnMaskName\n_rlnTomoTomogramBinning\n"
+        "TS_01 a.mrc c1.mrc 5.0 a.tlt nan None\n"
+    )
+    path = run(volumes="p/t.star", pixel_size=10, output_dir="out")
+    (row,) = TomogramTable.read(path).tomograms
+    assert row.name == "TS_01"
+    assert open_volume(row.full).shape == (8, 8, 8)
+    assert open_volume(row.column("rlnCorrectedTomoHalf1")).shape == (8, 8, 8)
+    assert row.tilts == (-50, -25, 0, 25, 50)

@@ -71,6 +71,24 @@ def test_turned_tomograms_are_named_with_the_remedy(tmp_path):
     assert "90 degrees about z" in wedge_remark(volume, [(-60, 60)])
 
 
+def test_faint_last_images_raise_no_false_alarm(tmp_path):
+    tilts = [(-60 + 3 * i) for i in range(41)]
+    power = torch.zeros(()).expand(48, 96, 49)
+    for tilt in sorted(tilts, key=abs):
+        weight = float(np.exp(-abs(tilt) / 40))
+        mask = measured((48, 96, 96), [(tilt - 1.6, tilt + 1.6)])
+        power = torch.maximum(power, weight * mask)
+    white = torch.randn((48, 96, 96), generator=torch.Generator().manual_seed(1))
+    volume = on_disk(tmp_path, apply_filter(white, power.sqrt()))
+    assert wedge_remark(volume, [(-60, 60)]) is None
+    assert wedge_remark(volume, [(-40, 40)]) is not None
+
+
+def test_a_narrow_range_is_left_alone(tmp_path):
+    volume = on_disk(tmp_path, noise([(-15, 15)], (64, 64, 64)))
+    assert wedge_remark(volume, [(-15, 15)]) is None
+
+
 def test_thin_volumes_are_left_alone(tmp_path):
     volume = on_disk(tmp_path, noise([(-50, 40)], (16, 64, 64)))
     assert wedge_remark(volume, [(-60, 60)]) is None

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isonet2.data.coordinates import read_coordinates
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
@@ -109,3 +110,23 @@ def test_coordinates_choose_centres(tmp_path, halves):
     (tmp_path / "p.txt").write_text("30 20 10\n31 21 11\n")
     source = make(row(tmp_path, halves, rlnBoxFile=tmp_path / "p.txt"))
     assert source.centres.tolist() == [[10, 20, 30], [11, 21, 31]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x,y,z\n1,2,3\n", [[3, 2, 1]]),
+        ('"Z","Y","X"\n3,2,1\n', [[3, 2, 1]]),
+        ("index,axis-0,axis-1,axis-2\n0,30,100,200\n", [[30, 100, 200]]),
+        ("1 2 3\n", [[3, 2, 1]]),
+    ],
+)
+def test_a_heading_says_which_coordinate_is_which(tmp_path, text, expected):
+    (tmp_path / "p.csv").write_text(text)
+    assert read_coordinates(tmp_path / "p.csv").tolist() == expected
+
+
+def test_a_heading_without_coordinates_is_refused(tmp_path):
+    (tmp_path / "p.csv").write_text("a,b,c\n1,2,3\n")
+    with pytest.raises(InputError, match="names no columns x, y and z"):
+        read_coordinates(tmp_path / "p.csv")

@@ -173,6 +173,20 @@ def test_fsc_refuses_and_warns(tmp_path, caplog):
     assert "hard edge" in caplog.text
 
 
+def test_fsc_of_restored_tomograms_is_warned_of(tmp_path, caplog):
+    first, second = put(tmp_path / "a.mrc", noise(0)), tmp_path / "b.mrc"
+    label = "IsoNet2 0123456789abcdef isonet2-n2n: restored, do not average; 2.1.0"
+    write_volume(second, noise(1).numpy(), voxel_size=10.0, label=label)
+    fsc(FscParameters(first=first, second=second, output_dir=tmp_path))
+    assert "proves nothing inside the missing wedge" in caplog.text
+
+
+def test_a_voxel_of_one_angstrom_is_no_size(tmp_path):
+    bare = put(tmp_path / "c.mrc", noise(0), 1.0)
+    with pytest.raises(InputError, match="add --pixel_size"):
+        fsc(FscParameters(first=bare, second=bare, output_dir=tmp_path))
+
+
 def test_resolution_is_interpolated():
     frequency = np.array([0, 0.1, 0.2, 0.3])
     assert resolution(frequency, np.array([1, 1, 0.6, 0.4]), 0.5) == pytest.approx(1 / 0.25)

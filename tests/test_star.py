@@ -93,8 +93,6 @@ def relion(tmp_path: Path) -> Path:
 def test_our_table(ours):
     table = TomogramTable.read(ours)
     assert table.path == ours
-    assert table.columns[0] == "rlnIndex"
-    assert table.columns[-1] == "lab0Note"
     first, second = table.tomograms
     assert (first.index, first.name) == (1, "TS_01")
     assert first.full == Path("avg/TS_01_EVN_full.mrc")
@@ -123,6 +121,18 @@ def test_relion_table_with_its_tilt_series(relion, caplog):
     assert (second.name, second.tilts, second.defocus) == ("TS_1e5", None, None)
     assert (second.tilt_min, second.tilt_max) == (-60, 60)
     assert "assuming -60 to 60 degrees" in caplog.text
+
+
+def test_a_range_in_the_table_counts_more_than_relions_tilt_series(relion):
+    update(relion, 1, {"rlnTiltMin": -50.0, "rlnTiltMax": 40.0})
+    first = TomogramTable.read(relion).tomograms[0]
+    assert (first.tilts, first.tilt_min, first.tilt_max) == (None, -50, 40)
+
+
+def test_the_name_of_a_relion_tomogram_is_no_file(relion):
+    first = TomogramTable.read(relion).tomograms[0]
+    with pytest.raises(InputError, match="tomogram 1 has no full tomogram"):
+        first.column("rlnTomoName")
 
 
 def test_isonet_1_table(tmp_path, caplog):

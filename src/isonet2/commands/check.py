@@ -137,7 +137,6 @@ def _name(dtype: torch.dtype) -> str:
 
 def attempt(p: CheckParameters, device: torch.device, arch: str, size: int) -> Trial:
     """Train a fresh network on noise for some steps; what fails is told, not raised."""
-    trial = Trial(device, arch, size)
     try:
         network = channels_last(build_network(arch)).to(device).train()
         multiple = edge_multiple(network)
@@ -153,7 +152,7 @@ def attempt(p: CheckParameters, device: torch.device, arch: str, size: int) -> T
         return Trial(device, arch, size, problem=problem)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
-        return Trial(device, arch, size, trial.parameters, problem=reason)
+        return Trial(device, arch, size, problem=reason)
 
 
 def _steps(p: CheckParameters, network: torch.nn.Module, device: torch.device, size: int) -> float:

@@ -1,7 +1,6 @@
 """Deconvolve the CTF from tomograms."""
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +19,13 @@ from isonet2.physics.binning import Block, Region
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
-from isonet2.training.devices import use_threads
+from isonet2.training.devices import memory_limit, use_threads
 from isonet2.training.sources import ctf_of
 
 log = logging.getLogger(__name__)
+
+CHUNK_SIZE = 256
+"""Edge of the cubes where a whole tomogram does not fit into memory."""
 
 
 def deconv(parameters: DeconvParameters) -> int:
@@ -80,6 +82,17 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
         pixel,
     )
     chunk = parameters.chunk_size
+    need, have = memory_of_whole(source.shape), memory_limit()
+    if chunk is None and need > have:
+        chunk = CHUNK_SIZE
+        log.warning(
+            "%s: needs %.0f GB of memory as a whole, and %.0f GB may be used; working in chunks "
+            "(--chunk_size %d)",
+            label,
+            need / 1e9,
+            have / 1e9,
+            chunk,
+        )
     if chunk is not None and chunk < max(source.shape):
         _in_chunks(filtering, source, tomogram, output, label, chunk, parameters.overlap_rate)
     else:
@@ -101,15 +114,6 @@ def _at_once(
     filtering: Deconvolution, source: TomogramInput, tomogram: Tomogram, output: Path
 ) -> None:
     """Filter the whole volume by one Fourier transform."""
-    need, have = (
-        memory_of_whole(source.shape),
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-    )
-    if need > have:
-        raise InputError(
-            f"needs {need / 1e9:.0f} GB of memory as a whole and this machine has "
-            f"{have / 1e9:.0f} GB; use --chunk_size 256"
-        )
     before = source.moments()
     z, y, x = source.shape
     data = torch.from_numpy(source.read((slice(0, z), slice(0, y), slice(0, x))))

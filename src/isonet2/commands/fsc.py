@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 THRESHOLDS = (0.5, 0.143)
 FEWEST = 8  # frequencies that a shell of a region must hold to be compared
 FULL_DEPTH = 0.83  # thickness of the specimen, as part of the volume's
-RESTORED = "restored by"
+RESTORED = "do not average"
 
 Curve = NDArray[np.float64]
 

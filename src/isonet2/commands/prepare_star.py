@@ -22,7 +22,6 @@ from isonet2.data.pairing import (
     check,
     find_sources,
     isotropic,
-    known_voxel_size,
     list_files,
 )
 from isonet2.data.star import write_table
@@ -97,7 +96,7 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     findings.tell()
     if p.create_average:
         for source in sources:
-            _write_average(volumes[source.name], _average_path(p, source))
+            _write_average(volumes[source.name], _average_path(p, source), p.pixel_size)
     old = keep_old(p.star_name)
     if old is not None:
         log.warning("%s existed; the old table is now %s", p.star_name, old)
@@ -169,7 +168,7 @@ def _pixel_size(
     """Pixel size in angstrom, as given or from the headers."""
     if not volumes:
         return None
-    known = [size for size in map(known_voxel_size, volumes) if size is not None]
+    known = [volume.voxel_size for volume in volumes if volume.voxel_size is not None]
     header = float(f"{sum(known[0]) / 3:.6g}") if known else None
     if given is None and header is None:
         findings.problems.append(
@@ -344,11 +343,12 @@ def _average_path(p: PrepareStarParameters, source: Source) -> Path:
     return p.star_name.parent / AVERAGES / f"{source.name}.mrc"
 
 
-def _write_average(halves: Sequence[Volume], path: Path) -> None:
-    """Write the mean of two halves, slab by slab."""
+def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | None) -> None:
+    """Write the mean of two halves, slab by slab, with the pixel size where it is given."""
     first, second = halves
+    size = None if pixel_size is None else (pixel_size,) * 3
     label = "isonet2: mean of the even and the odd half"
-    with VolumeWriter(path, like=first, label=label) as writer:
+    with VolumeWriter(path, like=first, voxel_size=size, label=label) as writer:
         for region in slabs(first):
             writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))
     log.info("wrote %s", path)

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from isonet2.data.blocks import cell, read_star, replace_block
+from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.coordinates import read_coordinates
-from isonet2.data.files import atomic_path
+from isonet2.data.files import atomic_path, make_folder
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.names import stem
 from isonet2.data.star import Tomogram, TomogramTable, find_table
@@ -29,18 +30,24 @@ FOLDERS = {
     "rlnDeconvTomoName": "deconv",
     "rlnDenoisedTomoName": "denoised",
     "rlnCorrectedTomoName": "corrected",
+    "rlnCorrectedTomoHalf1": "corrected_half1",
+    "rlnCorrectedTomoHalf2": "corrected_half2",
+    "rlnTomoReconstructedTomogramDenoised": "denoised",
     "rlnGroundTruth": "truth",
     "rlnMaskName": "mask",
 }
 """Columns of volumes, and the folders that their binned files go to."""
 MASK = "rlnMaskName"
+OTHER_FILES = ("rlnTiltFile", "rlnTomoTiltSeriesStarFile")
+"""Columns of files that have no voxels: the new table names them from where it lies."""
 COLUMN_VOXELS = 2**22  # that are worked on at once along z
 
 
 def resize(parameters: ResizeParameters) -> Path:
     """Bin a volume, or every volume of a table.
 
-    Memory holds a volume that is binned along x and y, and a few slices of the original.
+    Memory holds a few slices; the volume that is binned along x and y only lies in a scratch file
+    beside the result meanwhile.
 
     Parameters
     ----------
@@ -100,9 +107,10 @@ def _resize_table(p: ResizeParameters) -> Path:
 def _plan(p: ResizeParameters, tomogram: Tomogram) -> tuple[dict[str, Volume], float, Fraction]:
     """A tomogram's volumes, its voxel size and the ratio of the grids; all is checked here."""
     files = {}
+    named = "rlnTomoReconstructedTomogram" in tomogram.cells or tomogram.full is None
     for column in FOLDERS:
-        is_path = column != "rlnTomoName" or "rlnTomoReconstructedTomogram" not in tomogram.cells
-        if is_path and tomogram.cells.get(column, "None") not in ("None", ""):
+        is_path = column != "rlnTomoName" or not named
+        if is_path and not is_missing(tomogram.cells.get(column, "None")):
             files[column] = open_volume(tomogram.column(column))
     if not files:
         raise InputError(f"{tomogram.table}: tomogram {tomogram.index} lists no volume")
@@ -143,25 +151,30 @@ def _bin(
 ) -> None:
     """Bin along x and y slab by slab, then along z; masks stay within 0 and 1, hard ones hard."""
     z, y, x = (coarse_length(n, ratio) for n in source.shape)
-    flat = np.empty((source.shape[0], y, x), np.float32)
-    hard = is_mask
-    for region in slabs(source):
-        slab = source.read(region)
-        hard = hard and bool(np.isin(slab, (0, 1)).all())
-        flat[region[0]] = coarsen(torch.from_numpy(slab), ratio, (1, 2)).numpy()
     low, high, far = (round(n * ratio) for n in source.header.start)
-    with VolumeWriter(
-        path,
-        like=source,
-        shape=(z, y, x),
-        voxel_size=_new_voxel(source, size, ratio),
-        start=(low, high, far),
-        label=f"IsoNet2 resize: {ratio.numerator} voxels for {ratio.denominator}",
-    ) as writer:
+    make_folder(path.parent)
+    with (
+        TemporaryDirectory(prefix=".resize_", dir=path.parent) as scratch,
+        VolumeWriter(
+            path,
+            like=source,
+            shape=(z, y, x),
+            voxel_size=_new_voxel(source, size, ratio),
+            start=(low, high, far),
+            label=f"IsoNet2 resize: {ratio.numerator} voxels for {ratio.denominator}",
+        ) as writer,
+    ):
+        shape = (source.shape[0], y, x)
+        flat = np.lib.format.open_memmap(Path(scratch) / "flat.npy", "w+", np.float32, shape)
+        hard = is_mask
+        for region in slabs(source):
+            slab = source.read(region)
+            hard = hard and bool(np.isin(slab, (0, 1)).all())
+            flat[region[0]] = coarsen(torch.from_numpy(slab), ratio, (1, 2)).numpy()
         rows = max(1, COLUMN_VOXELS // (source.shape[0] * x))
         for first in range(0, y, rows):
             part = slice(first, min(first + rows, y))
-            block = coarsen(torch.from_numpy(flat[:, part]), ratio, (0,)).numpy()
+            block = coarsen(torch.from_numpy(np.array(flat[:, part])), ratio, (0,)).numpy()
             if is_mask:
                 block = (block >= 0.5).astype(np.float32) if hard else block.clip(0, 1)
             writer.write((slice(0, z), part, slice(0, x)), block)
@@ -181,9 +194,12 @@ def _other_cells(
 ) -> dict[str, object]:
     """Cells of a row that depend on the voxel."""
     found: dict[str, object] = {"rlnPixelSize": float(size / ratio)}
-    if "rlnTomoTomogramBinning" in tomogram.cells:
-        binning = float(tomogram.cells["rlnTomoTomogramBinning"])
-        found["rlnTomoTomogramBinning"] = float(binning / ratio)
+    binning = tomogram.cells.get("rlnTomoTomogramBinning", "None")
+    if not is_missing(binning):
+        found["rlnTomoTomogramBinning"] = float(binning) / float(ratio)
+    for column in OTHER_FILES:
+        if not is_missing(tomogram.cells.get(column, "None")):
+            found[column] = tomogram.column(column).resolve()
     if tomogram.mask_boundary is not None:
         log.warning("%s: rlnMaskBoundary is left out, draw it anew", tomogram.name)
         found["rlnMaskBoundary"] = None

@@ -10,19 +10,22 @@ from isonet2.errors import InputError
 
 SUFFIXES = (".star", ".txt", ".csv", ".coords", ".box")
 STAR_COLUMNS = ("rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX")
+HEADINGS = (("z", "y", "x"), ("axis-0", "axis-1", "axis-2"), ("z_coord", "y_coord", "x_coord"))
+"""Names of columns in text files, in the order z, y, x; the second are napari's."""
 
 
 def read_coordinates(path: Path | str) -> NDArray[np.float64]:
     """Read points, (count, 3) in the order z, y, x, in voxels from the first one.
 
-    Text files hold x, y and z at the front of each line, with spaces, tabs or commas between;
-    a heading in words and lines that begin with # are left out. STAR tables need
-    rlnCoordinateX, Y and Z.
+    Text files hold x, y and z at the front of each line, with spaces, tabs or commas between,
+    or where a heading says x, y and z (or axis-0, axis-1 and axis-2, which are z, y and x); lines
+    that begin with # are left out. STAR tables need rlnCoordinateX, Y and Z.
 
     Raises
     ------
     InputError
-        Missing or empty file, or a line without three numbers.
+        Missing or empty file, a line without three numbers, or a heading that names none of
+        these columns.
     """
     path = Path(path)
     if path.suffix.lower() == ".star":
@@ -33,19 +36,30 @@ def read_coordinates(path: Path | str) -> NDArray[np.float64]:
         raise InputError(f"{path}: no such coordinate file; correct the name") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as coordinates ({error})") from error
-    points: list[tuple[float, float, float]] = []
+    points: list[list[float]] = []
+    places: tuple[int, ...] = (2, 1, 0)
     for number, line in enumerate(lines, 1):
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue
         try:
-            x, y, z = (float(word) for word in words[:3])
-        except ValueError:
-            if points or not words[0][0].isalpha():
+            points.append([float(words[place]) for place in places])
+        except (ValueError, IndexError):
+            if points or not words[0].strip('"')[:1].isalpha():
                 raise InputError(f"{path}, line {number}: '{line}' is not x y z") from None
-            continue
-        points.append((z, y, x))
+            places = _places(path, words)
     return _checked(path, np.array(points, dtype=np.float64))
+
+
+def _places(path: Path, words: list[str]) -> tuple[int, ...]:
+    """Where z, y and x stand in each line, by a heading."""
+    names = [word.strip('"').casefold() for word in words]
+    for heading in HEADINGS:
+        if all(name in names for name in heading):
+            return tuple(names.index(name) for name in heading)
+    raise InputError(
+        f"{path}: its heading '{' '.join(words)}' names no columns x, y and z; name them so"
+    )
 
 
 def _from_star(path: Path) -> NDArray[np.float64]:

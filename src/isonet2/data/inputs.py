@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from isonet2.data.blocks import is_missing
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.moments import Moments
-from isonet2.data.pairing import known_voxel_size
 from isonet2.data.tomograms import MAKERS, Tomogram
 from isonet2.data.volumes import Region, Shape, Triple, Volume, open_volume, slabs
 from isonet2.errors import InputError
@@ -75,7 +74,7 @@ class TomogramInput:
 
     def voxel_size(self, tomogram: Tomogram) -> Triple | None:
         """Voxel edges in angstrom: the header's, or the table's where that says nothing."""
-        size = known_voxel_size(self.volumes[0])
+        size = self.volumes[0].voxel_size
         if size is None and tomogram.pixel_size is not None:
             return (tomogram.pixel_size,) * 3
         return size
@@ -88,7 +87,7 @@ class TomogramInput:
         InputError
             When neither says it.
         """
-        size = known_voxel_size(self.volumes[0])
+        size = self.volumes[0].voxel_size
         pixel = tomogram.pixel_size or (size[2] if size else None)
         if pixel is None:
             raise InputError(

@@ -16,6 +16,7 @@ LOOK_VOXELS = (64, 512, 512)
 LOOK_BINNING = 8
 FEWEST_BINS = 512
 CLEARLY = 0.2
+LOCAL_BINS = 9
 INVERTED_SKEWNESS = 0.3
 
 Look = NDArray[np.float32]
@@ -98,28 +99,52 @@ def _misplaced(pairs: Sequence[tuple[Volume, Volume]]) -> list[str]:
 
 
 def looks_inverted(volume: Volume) -> bool:
-    """Whether protein seems to be bright, that is whether coarse detail is skewed upwards.
+    """Whether protein seems to be bright: coarse detail is skewed upwards nearly everywhere.
 
-    Specimen fills the smaller part of a tomogram and stands out to one side of the ice.
+    Specimen fills the smaller part of a tomogram and stands out to one side of the ice. Holes
+    and borders do so too, in one place; therefore slow changes are taken out, and three of the
+    four quarters of the slices must agree.
     """
-    look = _look(volume)
+    look = _coarse(volume)
     if look.size < FEWEST_BINS:
         return False
-    deviation = look - look.mean()
+    detail = look - _local_mean(look)
+    quarters = [
+        part for half in np.array_split(detail, 2, 1) for part in np.array_split(half, 2, 2)
+    ]
+    return sum(_skewness(part) > INVERTED_SKEWNESS for part in quarters) >= 3
+
+
+def _skewness(values: Look) -> float:
+    deviation = values - values.mean()
     spread = float(np.square(deviation).mean())
-    return spread > 0 and float((deviation**3).mean()) / spread**1.5 > INVERTED_SKEWNESS
+    return float((deviation**3).mean()) / spread**1.5 if spread > 0 else 0.0
+
+
+def _local_mean(look: Look) -> Look:
+    """Mean over the neighbours in each slice."""
+    reach = LOCAL_BINS // 2
+    padded = np.pad(look, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (LOCAL_BINS, LOCAL_BINS), (1, 2))
+    mean: Look = windows.mean((-2, -1))
+    return mean
 
 
 def _look(volume: Volume) -> Look:
     """Binned centre as a vector of length 1, or 0 where there is nothing to see."""
+    look = _coarse(volume)
+    length = float(np.linalg.norm(look))
+    return look.ravel() / np.float32(length or 1.0)
+
+
+def _coarse(volume: Volume) -> Look:
+    """Binned centre (z, y, x) without the mean of each slice."""
     factor = max(1, min(LOOK_BINNING, min(volume.shape) // 4))
     block = _centre(volume, LOOK_VOXELS)
     z, y, x = (edge // factor for edge in block.shape)
     block = block[: z * factor, : y * factor, : x * factor]
     look = block.reshape(z, factor, y, factor, x, factor).mean((1, 3, 5))
-    look -= look.mean((1, 2), keepdims=True)
-    length = float(np.linalg.norm(look))
-    return look.ravel() / np.float32(length or 1.0)
+    return look - look.mean((1, 2), keepdims=True)
 
 
 def _centre(volume: Volume, most: tuple[int, int, int]) -> Look:

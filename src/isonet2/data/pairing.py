@@ -9,7 +9,7 @@ from isonet2.data.formats import FORMATS, format_of
 from isonet2.data.formats.zarr import ZARR
 from isonet2.data.inspection import refuse_dependence
 from isonet2.data.names import VOLUME_SUFFIXES, half, tomogram_name
-from isonet2.data.volumes import Shape, Triple, Volume, open_volume, statistics
+from isonet2.data.volumes import Triple, Volume, in_voxels, open_volume, statistics
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -149,12 +149,6 @@ def _by_name(files: Sequence[Path], option: str, problems: list[str]) -> dict[st
     return named
 
 
-def known_voxel_size(volume: Volume) -> Triple | None:
-    """Voxel size (z, y, x) in angstrom; None when the header has none, or 1.0 for want of one."""
-    size = volume.voxel_size
-    return None if size is None or all(abs(edge - 1) < 1e-3 for edge in size) else size
-
-
 def isotropic(size: Triple) -> bool:
     """Whether the edges of a voxel differ by no more than half a percent."""
     return max(size) <= min(size) * (1 + ISOTROPY)
@@ -197,17 +191,13 @@ def _differences(first: Volume, second: Volume) -> list[str]:
     found = []
     if first.shape != second.shape:
         found.append(
-            f"{first.path} has {_size(first.shape)} voxels (z x y x x), {second.path} "
-            f"{_size(second.shape)}; reconstruct both on one grid"
+            f"{first.path} has {in_voxels(first.shape)} voxels (z x y x x), {second.path} "
+            f"{in_voxels(second.shape)}; reconstruct both on one grid"
         )
-    one, two = known_voxel_size(first), known_voxel_size(second)
+    one, two = first.voxel_size, second.voxel_size
     if one and two and any(abs(a - b) > ISOTROPY * a for a, b in zip(one, two, strict=True)):
         found.append(
             f"{first.path} has voxels of {one[2]:g} A, {second.path} of {two[2]:g} A; "
             f"correct the header that is wrong"
         )
     return found
-
-
-def _size(shape: Shape) -> str:
-    return " x ".join(map(str, shape))

@@ -32,14 +32,11 @@ class TomogramTable:
     ----------
     path
         The file.
-    columns
-        Names of its columns in their order.
     tomograms
         Its rows.
     """
 
     path: Path
-    columns: tuple[str, ...]
     tomograms: tuple[Tomogram, ...]
 
     @classmethod
@@ -62,7 +59,7 @@ class TomogramTable:
             raise InputError("\n".join(reader.problems))
         for text in reader.assumed:
             log.warning("%s: %s", star.path, text)
-        return cls(star.path, tuple(frame.columns), tomograms)
+        return cls(star.path, tomograms)
 
     def select(
         self, tomo_idx: str | None = None, parameter: str = "tomo_idx"

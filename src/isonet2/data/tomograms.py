@@ -103,6 +103,8 @@ class Tomogram:
         InputError
             When the table has no such column or the row has no file in it.
         """
+        if name == "rlnTomoName" and self.full is not None:
+            return self.full
         maker = f"; run {MAKERS[name]} first" if name in MAKERS else ""
         if name not in self.cells:
             raise InputError(
@@ -111,6 +113,11 @@ class Tomogram:
             )
         if is_missing(self.cells[name]):
             raise InputError(f"{self.table}: tomogram {self.index} has no {name}{maker}")
+        if name == "rlnTomoName":
+            raise InputError(
+                f"{self.table}: tomogram {self.index} has no full tomogram; fill in "
+                f"rlnTomoReconstructedTomogram"
+            )
         return resolve(self.cells[name], self.table)
 
 
@@ -300,7 +307,10 @@ class RecordReader:
         return path
 
     def tilts(self) -> tuple[tuple[float, ...] | None, float, float]:
-        """All tilts, when a file with them is named, and the two ends."""
+        """All tilts, when a file with them is named, and the two ends.
+
+        A range that the table itself holds counts more than RELION-5's tilt series.
+        """
         path = self.file("rlnTiltFile")
         try:
             series = path or self.tilt_series()
@@ -321,17 +331,20 @@ class RecordReader:
                 f"to {high:g} differs from {path.name}, which goes from {ends[0]:g} to "
                 f"{ends[1]:g}; correct the range, or write None for rlnTiltFile",
             )
+        elif max(abs(low - ends[0]), abs(high - ends[1])) > 0.5:
+            tilts = None
         return tilts or self.even_tilts(low, high), low, high
 
     def even_tilts(self, low: float, high: float) -> tuple[float, ...] | None:
-        """Tilts from end to end at rlnTiltStep, when that is given."""
+        """Tilts from end to end at about rlnTiltStep, when that is given."""
         step = self.maybe("rlnTiltStep")
         if step is None or low >= high:
             return None
         if not 0 < step <= high - low:
             self.complain("rlnTiltStep", "is no step within the tilt range; correct it")
             return None
-        return tuple(low + step * number for number in range(round((high - low) / step) + 1))
+        count = round((high - low) / step)
+        return tuple(low + (high - low) * number / count for number in range(count + 1))
 
     def number_subtomos(self) -> int:
         """Cubes to draw; an equal share of 3000 when the table does not say."""

@@ -61,8 +61,9 @@ class Volume:
 
     @property
     def voxel_size(self) -> Triple | None:
-        """Angstrom along z, y, x; None when the file does not say."""
-        return self.header.voxel_size
+        """Angstrom along z, y, x; None when the file does not say, or says 1.0 for want of one."""
+        size = self.header.voxel_size
+        return None if size is None or all(abs(edge - 1) < 1e-3 for edge in size) else size
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -103,6 +104,11 @@ def open_volume(path: Path | str) -> Volume:
     """
     path = Path(path)
     return Volume(path, *format_of(path).open(path))
+
+
+def in_voxels(shape: Shape) -> str:
+    """Write a shape (z, y, x) as people do."""
+    return " x ".join(map(str, shape))
 
 
 def slabs(volume: Volume, low: int = 0, high: int | None = None) -> Iterator[Region]:

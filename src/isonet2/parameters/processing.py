@@ -36,7 +36,8 @@ class DeconvParameters(StarParameters):
     phaseflipped: bool = False
     """Whether the tomograms were phase-flipped already."""
     chunk_size: Annotated[int | None, Field(ge=32), Shown(unit="voxels")] = None
-    """Edge of the cubes that a tomogram is worked on in, to bound memory; None takes it whole."""
+    """Edge of the cubes that a tomogram is worked on in, to bound memory; None takes it whole, or
+    256 where memory does not suffice."""
     overlap_rate: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Overlap of neighbouring cubes, as part of chunk_size."""
     ncpus: Processors = None

@@ -1,6 +1,7 @@
 """Parameters in files: the record beside every output, and the files that users write."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,7 +55,7 @@ def write_parameters(parameters: Parameters, folder: Path) -> Path:
         **parameters.model_dump(mode="json"),
     }
     text = f"# Run in {Path.cwd()}; again: {again}\n" + yaml.safe_dump(record, sort_keys=False)
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
     return path

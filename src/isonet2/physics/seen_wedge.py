@@ -18,6 +18,7 @@ STEP = 2
 BAND = (0.12, 0.48)
 RINGS = 16
 EMPTY = 0.1
+FAINT = 0.15
 NARROWEST = 16
 SOFTEST_EDGE = 10
 ORDERS = tuple(itertools.permutations(range(3), 2))
@@ -32,13 +33,18 @@ class SeenWedge:
     beam, tilt_axis
         Array axes (0 is z, 1 is y, 2 is x) that the beam and the tilt axis run along.
     low, high
-        Least and greatest tilt with power, degrees, good to about `STEP`.
+        Least and greatest tilt at half the power of the rest, degrees, good to about `STEP`.
+    faint_low, faint_high
+        Least and greatest tilt with any power: beyond the others where the last images are
+        faint, as dose and thickness make them.
     """
 
     beam: int
     tilt_axis: int
     low: float
     high: float
+    faint_low: float
+    faint_high: float
 
 
 def block_power(blocks: Iterable[Tensor]) -> Tensor | None:
@@ -122,9 +128,10 @@ def seen_wedge(power: Tensor, shape: Shape) -> SeenWedge | None:
         if not outside < least:
             continue
         low, high = _edges(relative, 0.5)
-        outer_low, outer_high = _edges(relative, 0.15)
-        if max(low - outer_low, outer_high - high) <= SOFTEST_EDGE:
-            least, found = outside, SeenWedge(beam, tilt_axis, low, high)
+        faint_low, faint_high = _edges(relative, FAINT)
+        if max(low - faint_low, faint_high - high) <= SOFTEST_EDGE:
+            least = outside
+            found = SeenWedge(beam, tilt_axis, low, high, faint_low, faint_high)
     return found
 
 

@@ -36,11 +36,6 @@ class Bar:
         self._task = progress.add_task(label, total=total, note="") if progress else None
         self._printed = -1
 
-    def say(self, text: str) -> None:
-        """Write a line above the bar."""
-        if self._progress is not None:
-            self._progress.console.print(text)
-
     def describe(self, label: str) -> None:
         """Say what is going on now."""
         self._label = label

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import resource
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -71,6 +73,34 @@ def use_threads(count: int | None) -> int:
     count = min(count or MOST_THREADS, allowed)
     torch.set_num_threads(count)
     return count
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this process may use, by the machine, its limits and its cgroups."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    return min([*limits, *_cgroup_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def _cgroup_limits(membership: Path, root: Path) -> list[int]:
+    """Limits of the memory cgroups that a process is in, as SLURM and containers set them."""
+    found = []
+    lines = membership.read_text().splitlines() if membership.is_file() else []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "memory" if controllers else root
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        folder = top / place.lstrip("/")
+        for group in (folder, *folder.parents):
+            file = group / name
+            if group.is_relative_to(top) and file.is_file():
+                text = file.read_text().strip()
+                found += [int(text)] if text.isdecimal() else []
+    return found
 
 
 def autocast_type(device: torch.device, mixed_precision: bool) -> torch.dtype:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from isonet2.data.coordinates import read_coordinates
-from isonet2.data.pairing import known_voxel_size
 from isonet2.data.star import Tomogram
-from isonet2.data.volumes import Volume, open_volume, statistics
+from isonet2.data.volumes import Volume, in_voxels, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.wedge import Sectors, sectors_of_tilts
@@ -80,15 +79,11 @@ def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
     for half in halves[1:]:
         if half.volume.shape != halves[0].volume.shape:
             raise InputError(
-                f"{half.volume.path}: has {_times(half.volume.shape)} voxels, but "
-                f"{halves[0].volume.path} has {_times(halves[0].volume.shape)}; halves must be "
+                f"{half.volume.path}: has {in_voxels(half.volume.shape)} voxels, but "
+                f"{halves[0].volume.path} has {in_voxels(halves[0].volume.shape)}; halves must be "
                 f"of one shape"
             )
     return halves
-
-
-def _times(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> list[Path]:
@@ -123,10 +118,10 @@ def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
     mask = open_volume(tomogram.mask)
     if mask.shape != shape:
         raise InputError(
-            f"{tomogram.mask}: the mask has {_times(mask.shape)} voxels, but its tomogram "
-            f"{tomogram.name} has {_times(shape)}; make it again with `isonet.py make_mask`"
+            f"{tomogram.mask}: the mask has {in_voxels(mask.shape)} voxels, but its tomogram "
+            f"{tomogram.name} has {in_voxels(shape)}; make it again with `isonet.py make_mask`"
         )
-    sizes = known_voxel_size(mask), known_voxel_size(volume)
+    sizes = mask.voxel_size, volume.voxel_size
     if sizes[0] and sizes[1] and abs(sizes[0][2] / sizes[1][2] - 1) > 0.01:
         log.warning(
             "%s: the mask's voxels are %g A by its header, the tomogram's %g A; does it belong "

@@ -11,6 +11,7 @@ from isonet2.physics.wedge import Sectors
 
 BLOCK = 96
 THINNEST = 24
+NARROWEST = 40.0
 PLACES = ((0.5, 0.5), (0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 TOLERANCE = 5.0
 BEAM, TILT_AXIS = 0, 1
@@ -29,9 +30,11 @@ def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
     Returns
     -------
     str or None
-        None also where no empty wedge can be seen, or the volume is too small to tell.
+        None also where no empty wedge can be seen, or the volume or the tilt range is too small
+        to tell.
     """
-    if min(volume.shape) < THINNEST:
+    low, high = sectors[0][0], sectors[-1][1]
+    if min(volume.shape) < THINNEST or high - low < NARROWEST:
         return None
     size = [min(BLOCK, edge) for edge in volume.shape]
     power = block_power(_blocks(volume, size))
@@ -40,8 +43,7 @@ def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
         return None
     if (seen.beam, seen.tilt_axis) != (BEAM, TILT_AXIS):
         return _turned(seen)
-    low, high = sectors[0][0], sectors[-1][1]
-    if max(abs(seen.low - low), abs(seen.high - high)) <= TOLERANCE:
+    if _between(seen.faint_low, low, seen.low) and _between(seen.high, high, seen.faint_high):
         return None
     mirrored = max(abs(seen.low + high), abs(seen.high + low)) <= TOLERANCE
     remedy = "reverse the signs of the tilts" if mirrored else "correct rlnTiltMin and rlnTiltMax"
@@ -49,6 +51,10 @@ def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
         f"tilts from {low:g} to {high:g} degrees are declared, but its power spectrum shows "
         f"{seen.low:g} to {seen.high:g}; {remedy}"
     )
+
+
+def _between(least: float, value: float, most: float) -> bool:
+    return least - TOLERANCE <= value <= most + TOLERANCE
 
 
 def _turned(seen: SeenWedge) -> str:
