@@ -207,6 +207,12 @@ def test_what_is_given_and_does_nothing_is_said(star, halves, caplog):
     assert without_effect(network) == []
     (text,) = without_effect(RefineParameters(**given))
     assert text == "bfactor has no effect in CTF_mode None, only in network"
+    assert (
+        without_effect(
+            RefineParameters(snrfalloff=0.0, **network.model_dump(exclude={"snrfalloff"}))
+        )
+        == []
+    )
     update(star, 1, {"rlnMaskName": halves[2]})
     refine(RefineParameters(epochs=1, **given, **QUICK))
     assert text in caplog.text
@@ -239,6 +245,17 @@ def test_a_run_may_go_on_with_a_lower_rate(star):
     refine(RefineParameters(resume=True, learning_rate=1e-5, mixed_precision=False, **given))
     with pytest.raises(InputError, match="batch_size differ"):
         refine(RefineParameters(**(given | {"resume": True, "batch_size": 4})))
+
+
+def test_a_run_may_go_on_for_longer(star, caplog):
+    given = {**QUICK, "star_file": star, "output_dir": star.parent / "o", "resume": True}
+    refine(RefineParameters(**given, epochs=1))
+    refine(RefineParameters(**given, epochs=2))
+    history = pd.read_csv(star.parent / "o" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["learning_rate"][1] < history["learning_rate"][0]
+    refine(RefineParameters(**given, epochs=1))
+    assert "ended after 2 epochs; a larger --epochs trains further" in caplog.text
 
 
 def test_an_earlier_run_is_set_aside(star):

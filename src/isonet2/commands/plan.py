@@ -25,7 +25,8 @@ def without_effect(parameters: TrainParameters) -> list[str]:
     return [
         f"{name} has no effect in CTF_mode {parameters.CTF_mode}, only in {' and '.join(modes)}"
         for name, modes in CTF_PARAMETERS.items()
-        if name in parameters.model_fields_set and parameters.CTF_mode not in modes
+        if getattr(parameters, name) != type(parameters).model_fields[name].default
+        and parameters.CTF_mode not in modes
     ]
 
 
@@ -54,6 +55,7 @@ def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) 
         ema=parameters.ema,
         noise_levels=noise_levels(parameters),
         workers=min(threads, 8),
+        patience=parameters.patience,
     )
 
 

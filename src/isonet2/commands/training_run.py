@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,16 @@ from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import StepReport, Stopped, Training, fit, start
+from isonet2.training.loop import StepReport, Stopped, Training, best_epoch, fit, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Source, Subtomograms
+from isonet2.training.validation import SMALLEST, Validation, hold_out
 
 log = logging.getLogger(__name__)
 
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
-    "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision",
+    "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision", "epochs",
 }  # fmt: skip
 """Parameters that a resumed run need not share with the run that it continues."""
 
@@ -69,28 +71,47 @@ class TrainingRun:
         self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
         self.history = self.folder / ("history.csv" if part == "full" else f"history_{part}.csv")
         self.curve = self.folder / f"loss_{part}.png"
+        self.best = self.folder / f"{self.stem}_best_{part}.pt"
         self.treatment = treatment_of(parameters)
         self.devices = devices
         self.previews: list[Preview] = []
         self.remask: MaskUpdates | None = None
         self.fabric = make_fabric(devices, parameters.mixed_precision)
-        self.subtomograms = Subtomograms(
-            sources,
-            parameters.cube_size,
+        size = parameters.cube_size
+        held: list[Source] = []
+        if parameters.validation is not False:
+            small_too = parameters.validation is True or parameters.patience is not None
+            sources, held = hold_out(sources, size, small_too=small_too)
+        drawing = partial(
+            Subtomograms,
+            size=size,
             seed=parameters.seed,
-            random_rot_weight=getattr(parameters, "random_rot_weight", 0.0),
             swap=parameters.pairing == "swap",
             turn=method != "n2n",
         )
-        self.assemble = Assembler(
-            sources,
-            self.treatment,
-            self.fabric.device,
-            both_directions=parameters.pairing == "both",
+        assembler = partial(Assembler, treatment=self.treatment, device=self.fabric.device)
+        self.subtomograms = drawing(
+            sources, random_rot_weight=getattr(parameters, "random_rot_weight", 0.0)
         )
+        self.assemble = assembler(sources, both_directions=parameters.pairing == "both")
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
         ranks = max(1, len(devices), self.fabric.world_size)
         self.plan = plan_of(parameters, method, ranks, threads)
+        self.validation: Validation | None = None
+        if held:
+            self.validation = Validation(
+                method=method,
+                recipe=recipe,
+                subtomograms=drawing(held),
+                assemble=assembler(held),
+                noise_level=self.plan.noise_levels[-1],
+                batch_size=max(1, self.plan.batch_size // ranks),
+            )
+        elif parameters.validation or parameters.patience:
+            raise InputError(
+                f"validation True: no tomogram is {SMALLEST} cubes of cube_size {size} wide along "
+                f"y; choose a smaller cube_size or leave out validation and patience"
+            )
 
     @property
     def record(self) -> dict[str, Any]:
@@ -117,7 +138,22 @@ class TrainingRun:
                 write_parameters(self.parameters, self.folder)
             self._fit(training)
         log.info("the network is %s", self.path)
+        self._judge(training.history)
         return self.path
+
+    def _judge(self, history: list[dict[str, float]]) -> None:
+        """Say which epoch was best on the parts held out."""
+        best = best_epoch(history)
+        if len(history) < self.plan.epochs:
+            log.info("stopped early: the loss on the parts held out fell last in epoch %d", best)
+        if best < len(history):
+            log.warning(
+                "on the parts held out, epoch %d of %d was better than the last one; its network "
+                "is %s",
+                best,
+                len(history),
+                self.best,
+            )
 
     def _fit(self, training: Training) -> None:
         """Train to the end, with a progress bar."""
@@ -150,6 +186,7 @@ class TrainingRun:
                     on_epoch=self._after_epoch,
                     on_stop=lambda state: state.save(self.state, self.record),
                     stop=request,
+                    validate=self.validation,
                 )
             except Stopped:
                 log.warning(
@@ -226,6 +263,12 @@ class TrainingRun:
             )
         training.load(state)
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
+        if self.plan.ended(training.history):
+            log.warning(
+                "resume: the run in %s ended after %d epochs; a larger --epochs trains further",
+                self.folder,
+                training.epoch,
+            )
 
     def watch(self, table: TomogramTable) -> None:
         """Choose what is restored during the run: previews, and masks to be made anew."""
@@ -264,12 +307,14 @@ class TrainingRun:
         """Previews, checkpoint, history, curve, masks and state of an epoch."""
         kept = training.epoch % self.parameters.save_interval == 0
         row = training.history[-1]
-        if self.previews and (kept or training.epoch == self.plan.epochs):
+        if self.previews and (kept or self.plan.ended(training.history)):
             row |= self._preview(training)
         checkpoint = self.checkpoint(training)
         if kept:
             checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
         checkpoint.save(self.path)
+        if self.validation is not None and best_epoch(training.history) == training.epoch:
+            checkpoint.save(self.best)
         write_history(self.history, training.history)
         loss_picture(self.curve, training.history)
         if self.parameters.tensorboard:

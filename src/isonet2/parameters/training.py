@@ -93,6 +93,13 @@ class TrainingParameters(StarParameters):
     """Weight the loss voxel by voxel with the mask, binary or soft."""
     ncpus: Processors = None
     """Processor cores to use; auto takes at most 16 of those this process may use."""
+    validation: Annotated[bool | None, Shown(auto=True)] = None
+    """Keep the end along y of up to 8 tomograms out of training, and measure the loss there after
+    each epoch; the network that was best there is kept too. auto does so where tomograms are 8
+    cubes wide or more, True from 3 cubes on."""
+    patience: Annotated[int | None, Field(ge=1), Shown(unit="epochs")] = None
+    """Stop when the loss on the parts held out has not fallen for so many epochs; None trains to
+    the end."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Start of the random numbers."""
     tensorboard: bool = False
@@ -118,6 +125,16 @@ class TrainingParameters(StarParameters):
             return values
         default = float(cls.model_fields["learning_rate_min"].default)
         return {"learning_rate_min": min(default, highest), **values}
+
+    @field_validator("patience")
+    @classmethod
+    def _something_to_watch(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("validation") is False:
+            raise ValueError(
+                f"patience = {value} watches the loss on parts held out, and validation is False: "
+                "leave one of them out."
+            )
+        return value
 
     @field_validator("learning_rate_min")
     @classmethod

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 Extent = tuple[float, float, float, float]
 
-CURVES = {"loss": "total", "n2n": "measured region", "mw": "missing wedge"}
+CURVES = {
+    "loss": "total",
+    "n2n": "measured region",
+    "mw": "missing wedge",
+    "held_out": "held out, total",
+    "held_out_n2n": "held out, measured region",
+    "held_out_mw": "held out, missing wedge",
+}
 """Columns of a training history that are drawn, with what they are called."""
 
 _BLOCK = 256  # voxels along an axis that a spectrum is made of, at most

@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,8 +18,9 @@ from isonet2.errors import InputError
 from isonet2.networks import channels_last
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import save_tensors
-from isonet2.training.objectives import OBJECTIVES, Recipe
+from isonet2.training.objectives import OBJECTIVES, Network, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
+from isonet2.training.validation import HELD_OUT
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Plan:
         One for each epoch.
     workers
         Threads that read cubes.
+    patience
+        Epochs without a lower loss on the parts held out after which the run ends; None for the
+        whole of it.
     """
 
     method: str
@@ -70,6 +74,7 @@ class Plan:
     ema: float
     noise_levels: tuple[float, ...]
     workers: int = 2
+    patience: int | None = None
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of a step: warm-up, then a cosine."""
@@ -77,6 +82,20 @@ class Plan:
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
         rate = self.learning_rate_min + (self.learning_rate - self.learning_rate_min) * cosine
         return rate * min(1.0, (step + 1) / warm)
+
+    def ended(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the run is over after these epochs."""
+        if len(history) >= self.epochs:
+            return True
+        return self.patience is not None and len(history) - best_epoch(history) >= self.patience
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Number of the epoch with the lowest loss on the parts held out; the last one without any."""
+    rows = [row for row in history if HELD_OUT in row]
+    if not rows:
+        return len(history)
+    return int(min(rows, key=lambda row: row[HELD_OUT])["epoch"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +266,7 @@ def fit(
     on_epoch: Callable[[Training], None],
     on_stop: Callable[[Training], None],
     stop: Callable[[], bool] = lambda: False,
+    validate: Callable[[Network], dict[str, float]] | None = None,
 ) -> None:
     """Train from where `training` stands to the end of the plan.
 
@@ -268,6 +288,8 @@ def fit(
         Told before `Stopped` is raised; saves the state.
     stop
         Asked after each step whether to stop.
+    validate
+        Asked after each epoch, with the averaged network, for more columns of the history.
 
     Raises
     ------
@@ -280,7 +302,8 @@ def fit(
     rate = plan.learning_rate
     cubes = len(subtomograms) // fabric.world_size * fabric.world_size
     steps = math.ceil(math.ceil(cubes / plan.batch_size) / plan.acc_batches)
-    for epoch in range(training.epoch, plan.epochs):
+    while not plan.ended(training.history):
+        epoch = training.epoch
         began = told = time.monotonic()
         pending: list[Tensor] = []
         feed = subtomograms.batches(
@@ -305,6 +328,8 @@ def fit(
                 on_stop(training)
                 raise Stopped
         _finish_epoch(fabric, training, rate, began)
+        if validate is not None:
+            training.history[-1] |= validate(descent.teacher)
         on_epoch(training)
         fabric.barrier()
 
