@@ -104,3 +104,12 @@ def test_a_number_is_another_tomogram():
 def test_the_first_suffix_counts_and_doubles_are_told():
     assert found(["a"], ["a.rawtlt", "a.tlt"])["a"] == ["a.tlt"]
     assert found(["a"], ["a_x.tlt", "a_y.tlt"])["a"] == ["a_x.tlt", "a_y.tlt"]
+
+
+def test_what_relion_puts_before_a_name_is_no_word_of_it():
+    files = ["TS_01.star", "TS_02.star"]
+    assert found(["rec_TS_01", "rec_TS_02"], files) == {
+        "rec_TS_01": ["TS_01.star"],
+        "rec_TS_02": ["TS_02.star"],
+        "unused": [],
+    }

@@ -220,6 +220,7 @@ def test_words_become_values(model, name, word, value):
         (PrepareStarParameters, {"star_name": "x"}, "star_name = x must end in .star"),
         (PrepareStarParameters, {"even": "EVN"}, "even is given without odd"),
         (PrepareStarParameters, {"tilt_file": "a", "tilt_folder": "b"}, "both given"),
+        (PrepareStarParameters, {"defocus": 2e4, "defocus_folder": "b"}, "defocus_folder are both"),
         (PrepareStarParameters, {"voltage": 300000}, "voltage = 300000 .* kV"),
         (SimulateParameters, {"shape": "96,160"}, "shape = 96,160 .* three whole numbers"),
         (SimulateParameters, {"shape": "96,160,8"}, "too small"),

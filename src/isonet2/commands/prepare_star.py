@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from isonet2.data import coordinates
+from isonet2.data import coordinates, defoci
 from isonet2.data.blocks import cell
+from isonet2.data.defoci import Ctf, read_ctf
 from isonet2.data.files import keep_old
 from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.names import VOLUME_SUFFIXES, match
@@ -24,8 +26,9 @@ from isonet2.data.pairing import (
     isotropic,
     list_files,
 )
+from isonet2.data.series import holds
 from isonet2.data.star import write_table
-from isonet2.data.tilts import READERS, read_tilts
+from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
 from isonet2.data.tomograms import SUBTOMOGRAMS, RecordReader
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
@@ -114,7 +117,9 @@ def _table(
     """All columns, in the order that the manuals show."""
     count = len(sources)
     averages = [_average_path(p, source) if p.create_average else source.full for source in sources]
-    tilts = _tilts(p, sources, findings)
+    tilt_files = _tilt_files(p, sources, findings)
+    tilts = _tilts(p, tilt_files, findings)
+    ctf = _ctf(p, sources, tilt_files, findings)
     boxes, numbers = _subtomograms(p, sources, volumes, findings)
     columns: dict[str, Sequence[object]] = {
         "rlnIndex": range(1, count + 1),
@@ -125,7 +130,7 @@ def _table(
             _pixel_size(p.pixel_size, source.name, volumes[source.name], findings)
             for source in sources
         ],
-        "rlnDefocus": _defoci(p, count, findings),
+        "rlnDefocus": ctf.pop("rlnDefocus"),
         "rlnVoltage": [p.voltage] * count,
         "rlnSphericalAberration": [p.cs] * count,
         "rlnAmplitudeContrast": [p.ac] * count,
@@ -139,6 +144,7 @@ def _table(
         "rlnCorrectedTomoName": [None] * count,
         "rlnDenoisedTomoName": [None] * count,
         **tilts,
+        **ctf,
     }
     return pd.DataFrame(columns, dtype=object)
 
@@ -195,8 +201,41 @@ def _pixel_size(
     return size
 
 
-def _defoci(p: PrepareStarParameters, count: int, findings: _Findings) -> Sequence[float | None]:
-    """Defocus of every tomogram in angstrom, in the order of their names."""
+def _ctf(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    tilt_files: Sequence[Path | None],
+    findings: _Findings,
+) -> dict[str, Sequence[object]]:
+    """Columns of the defocus in angstrom, and of phase shifts in degrees where there are any."""
+    if p.defocus_folder is None:
+        return {"rlnDefocus": _given_defoci(p, len(sources), findings)}
+    endings = tuple(defoci.READERS)
+    files = _matching(p.defocus_folder, "defocus_folder", endings, sources, findings, read_ctf)
+    fits = [
+        findings.attempt(partial(_fit, file, tilts)) if file else None
+        for file, tilts in zip(files, tilt_files, strict=True)
+    ]
+    columns: dict[str, Sequence[object]] = {
+        "rlnDefocus": [fit.defocus if fit else None for fit in fits]
+    }
+    if any(fit.phase_shift for fit in fits if fit):
+        columns["rlnPhaseShift"] = [fit.phase_shift if fit else None for fit in fits]
+    return columns
+
+
+def _fit(path: Path, tilt_file: Path | None) -> Ctf:
+    """CTF at the tilt nearest to zero; what is wrong with the tilt file is said elsewhere."""
+    tilts = None
+    with suppress(InputError):
+        tilts = tilts_in_order(tilt_file) if tilt_file else None
+    return read_ctf(path, tilts)
+
+
+def _given_defoci(
+    p: PrepareStarParameters, count: int, findings: _Findings
+) -> Sequence[float | None]:
+    """Defocus of every tomogram in angstrom as the user says it, in the order of their names."""
     if p.defocus is None:
         findings.remark(
             "no defocus is given: rlnDefocus stays None, and CTF modes other than None need it"
@@ -214,8 +253,18 @@ def _defoci(p: PrepareStarParameters, count: int, findings: _Findings) -> Sequen
     return values
 
 
-def _tilts(
+def _tilt_files(
     p: PrepareStarParameters, sources: Sequence[Source], findings: _Findings
+) -> Sequence[Path | None]:
+    """Tilt file of every tomogram."""
+    if p.tilt_folder is None:
+        return [p.tilt_file] * len(sources)
+    endings = tuple(READERS)
+    return _matching(p.tilt_folder, "tilt_folder", endings, sources, findings, read_tilts)
+
+
+def _tilts(
+    p: PrepareStarParameters, files: Sequence[Path | None], findings: _Findings
 ) -> dict[str, Sequence[object]]:
     """Columns of the tilt range, and of tilt files or the tilt step where they were given."""
     if p.tilt_file is None and p.tilt_folder is None:
@@ -227,12 +276,9 @@ def _tilts(
         columns = dict(zip(("rlnTiltMin", "rlnTiltMax"), ends, strict=True))
         if "tilt_step" in p.model_fields_set:
             columns["rlnTiltStep"] = p.tilt_step
-        return {name: [value] * len(sources) for name, value in columns.items()}
+        return {name: [value] * len(files) for name, value in columns.items()}
     if p.tilt_min is not None or p.tilt_max is not None:
         findings.remark("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
-    files: Sequence[Path | None] = [p.tilt_file] * len(sources)
-    if p.tilt_folder is not None:
-        files = _matching(p.tilt_folder, "tilt_folder", tuple(READERS), sources, findings)
     angles = {file: findings.attempt(partial(read_tilts, file)) for file in set(files) if file}
     ends_of = [angles[file] if file else None for file in files]
     return {
@@ -248,12 +294,18 @@ def _matching(
     suffixes: Sequence[str],
     sources: Sequence[Source],
     findings: _Findings,
+    reader: Callable[[Path], object] | None = None,
 ) -> list[Path | None]:
-    """One file of a folder for each tomogram, by name."""
+    """One file of a folder for each tomogram, by name, and of the kind that a reader wants."""
     files = findings.attempt(partial(list_files, folder, suffixes, option))
     if files is None:
         return [None] * len(sources)
-    found, unused = match([source.name for source in sources], files, suffixes)
+    names = [source.name for source in sources]
+    found, unused = match(names, files, suffixes)
+    if reader is not None:
+        fitting = [file for file in files if file not in unused and holds(reader, file)]
+        better, _ = match(names, fitting, suffixes)
+        found |= {name: paths for name, paths in better.items() if paths}
     for name, paths in found.items():
         if not paths:
             findings.problems.append(f"--{option} {folder}: no file for tomogram {name}")

@@ -12,6 +12,8 @@ HALF = re.compile(
     r"(?:^|[_\-. ]+)(?:(evn|even|half(?:map)?[_-]?1)|(odd|half(?:map)?[_-]?2))(?=$|[_\-. ])",
     re.IGNORECASE,
 )
+RELION = "rec_"
+"""What RELION 5 puts before a tomogram's name, but not before the names of its other files."""
 ENDING = re.compile(r"[_\-. ]+(?:full|vol|avg|average)$", re.IGNORECASE)
 
 
@@ -88,7 +90,7 @@ def match(
         ranked: dict[tuple[int, int, int], list[Path]] = {}
         for file in files:
             called = tomogram_name(file, suffixes)
-            rank = _rank(name, called, names)
+            rank = _rank(name, called, names) or _rank(name.removeprefix(RELION), called, names)
             if rank is not None:
                 suffix = file.suffix.lower()
                 position = suffixes.index(suffix) if suffix in suffixes else len(suffixes)

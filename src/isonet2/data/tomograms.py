@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from isonet2.data.blocks import is_missing, read_star
+from isonet2.data.blocks import is_missing
+from isonet2.data.defoci import implausible, read_defocus
 from isonet2.data.names import tomogram_name
+from isonet2.data.series import OtherContent
 from isonet2.data.tilts import read_tilts
 from isonet2.errors import InputError
 
@@ -285,18 +287,24 @@ class RecordReader:
         """Defocus in angstrom; 0 without a phase plate means unknown."""
         value = self.maybe("rlnDefocus")
         if value is None:
-            series = self.tilt_series()
-            return None if series is None else _defocus_at_zero_tilt(series)
+            return self.fitted_defocus()
         if value == 0:
             return value if phase_shift else None
-        if not 2000 <= value <= 120000:
-            guesses = [value * factor for factor in (-1.0, 1e4, 10.0, 0.1)]
-            fitting = [guess for guess in guesses if 2000 <= guess <= 120000]
-            hint = f"; did you mean {fitting[0]:g}?" if fitting else ""
-            self.complain(
-                "rlnDefocus", f"is no defocus in angstrom (2000 to 120000, 0 for unknown){hint}"
-            )
+        problem = implausible(value)
+        if problem is not None:
+            self.complain("rlnDefocus", problem)
         return value
+
+    def fitted_defocus(self) -> float | None:
+        """Defocus that RELION-5's tilt series says, when it can be found and has one."""
+        series = self.tilt_series()
+        try:
+            return None if series is None else read_defocus(series)
+        except OtherContent:
+            return None
+        except InputError as error:
+            self.problems.append(f"{self.path}, tomogram {self.index}: {error}")
+            return None
 
     def tilt_series(self) -> Path | None:
         """RELION-5's table of the tilt series, when it can be found."""
@@ -354,16 +362,3 @@ class RecordReader:
         if value < 0 or value != round(value):
             self.complain("rlnNumberSubtomo", "must be a whole number, 0 or more")
         return round(value)
-
-
-def _defocus_at_zero_tilt(series: Path) -> float | None:
-    """Mean of rlnDefocusU and V of the image with the smallest tilt in a RELION-5 tilt series."""
-    for frame in read_star(series).blocks.values():
-        angle = next(
-            (c for c in ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle") if c in frame), ""
-        )
-        if angle and {"rlnDefocusU", "rlnDefocusV"} <= set(frame.columns):
-            numbers = frame[[angle, "rlnDefocusU", "rlnDefocusV"]].astype(float).to_numpy()
-            _, first, second = min(numbers.tolist(), key=lambda row: abs(row[0]))
-            return float(first + second) / 2
-    return None

@@ -58,6 +58,10 @@ class PrepareStarParameters(OpticsParameters):
     defocus: Defocus = None
     """Defocus at zero tilt, positive for underfocus; one for all tomograms, or one for each in
     the order of their names. It may also be filled in later, in the column rlnDefocus."""
+    defocus_folder: Annotated[FilePath | None, Shown("Basic")] = None
+    """Folder of CTF fits, one file per tomogram, found by name: Warp (.xml), RELION or Gctf
+    (.star), IMOD (.defocus), AreTomo or CTFFIND (.txt). The tilt nearest to zero counts, or the
+    median of all where the tilts are not known. It may be the tilt folder."""
     tilt_min: AngleOrNone = None
     """Lowest tilt angle. Without it and without tilt files, -60 is assumed, and said so."""
     tilt_max: AngleOrNone = None
@@ -65,7 +69,8 @@ class PrepareStarParameters(OpticsParameters):
     tilt_step: Annotated[float, Field(gt=0, le=30), Shown(unit="degrees")] = 3.0
     """Step between tilts."""
     tilt_file: FilePath | None = None
-    """File of the tilt angles of all tomograms (.tlt, .rawtlt, .aln); it overrides the range."""
+    """File of the tilt angles of all tomograms (.tlt, .rawtlt, .txt, .aln of AreTomo, .star of
+    RELION 5, .xml or .tomostar of Warp, .mdoc); it overrides the range."""
     tilt_folder: FilePath | None = None
     """Folder of such files, one per tomogram, found by name."""
     number_subtomos: Annotated[int | None, Field(ge=1), Shown("Basic", auto=True)] = None
@@ -85,11 +90,12 @@ class PrepareStarParameters(OpticsParameters):
             raise ValueError(f"star_name = {value} must end in .star: give the table's file name.")
         return value
 
-    @field_validator("tilt_folder")
+    @field_validator("defocus_folder", "tilt_folder")
     @classmethod
-    def _one_source_of_tilts(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is not None and info.data.get("tilt_file") is not None:
-            raise ValueError("tilt_file and tilt_folder are both given: leave one of them.")
+    def _one_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        other = {"defocus_folder": "defocus", "tilt_folder": "tilt_file"}[str(info.field_name)]
+        if value is not None and info.data.get(other) is not None:
+            raise ValueError(f"{other} and {info.field_name} are both given: leave one of them.")
         return value
 
     @model_validator(mode="after")
