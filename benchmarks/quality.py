@@ -45,19 +45,21 @@ REFINE: dict[str, Any] = {
     **COMMON, "method": "isonet2-n2n", "CTF_mode": "network", "mw_weight": 20.0,
 }  # fmt: skip
 
+PUBLISHED = str(Path(__file__).with_name("published.yaml"))
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "plain": {
-        "pairing": "both", "ema": 0.0, "warm_up": 0.0,
+        "arch": PUBLISHED, "pairing": "both", "ema": 0.0, "warm_up": 0.0,
         "learning_rate": 3e-4, "learning_rate_min": 3e-4,
     },
     "no-fill": {"fill_probability": 0.0},
     "half-fill": {"fill_probability": 0.5},
     "no-average": {"ema": 0.0},
     "instance": {"normalization": "instance"},
+    "add-input": {"arch": PUBLISHED},
     "supervised": {},
 }  # fmt: skip
-"""`plain` is the published recipe at a constant rate, so that one run gives the whole curve.
+"""`plain` is the published recipe and network at a constant rate: one run gives the whole curve.
 `supervised` trains on the truth itself: a ceiling, not a method."""
 
 

@@ -15,7 +15,7 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.training.checkpoint import Checkpoint
 
-OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
+OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
 SMALL = {"shape": (32, 40, 40), "count": 1, "tilt_step": 6, "snr": 1e9, "membranes": 1}
 
 

@@ -166,14 +166,15 @@ def test_a_state_dict_carries_the_whole_network(name):
         torch.testing.assert_close(other.eval()(x), network.eval()(x))
 
 
-def test_a_network_without_its_last_convolution_returns_its_input():
-    for name in SMALL:
-        network = make(name).eval()
+def test_only_networks_that_are_asked_to_add_their_input():
+    published = UNet(filters=8, levels=2, add_input=True)
+    networks = [(make(name), False) for name in SMALL] + [(published, True)]
+    for network, adds in networks:
         nn.init.zeros_(network.final.weight)
         nn.init.zeros_(network.final.bias)
         x = torch.randn(1, 1, 8, 8, 8)
         with torch.no_grad():
-            assert torch.equal(network(x), x)
+            assert torch.equal(network.eval()(x), x * adds)
 
 
 def test_the_unet_moves_with_its_input_by_whole_multiples():

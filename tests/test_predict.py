@@ -6,6 +6,7 @@ import torch
 from isonet2.commands.predict import predict
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.errors import InputError
 from isonet2.networks import build_network, folded
 from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfTreatment
@@ -14,7 +15,7 @@ from isonet2.physics.wedge import measured
 from isonet2.training.checkpoint import Checkpoint
 from isonet2.training.prediction import Replicas, fitted_tiles, orientations, training_tiles
 
-OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1}
+OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
 
 
 def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
@@ -240,6 +241,13 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     go(star, path, padding_factor=2.0, output_dir="b")
     a, b = (open_volume(tmp_path / d / "TS_01.mrc").read() for d in ("corrected_tomos", "b"))
     assert np.abs(a - b).std() < 0.1 * a.std()
+
+
+def test_a_network_of_the_older_kind_is_refused(tmp_path):
+    record = torch.load(save_model(tmp_path / "m.pt"), weights_only=True)
+    torch.save(record | {"format": 1}, tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"m\.pt: its network is of an older kind; train it again"):
+        Checkpoint.load(tmp_path / "m.pt")
 
 
 def test_ways_round_keep_the_wedge_and_differ_between_halves():

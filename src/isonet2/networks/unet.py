@@ -19,7 +19,7 @@ LARGEST_WIDTH = 320
 
 
 class UNet(nn.Module):
-    """U-Net whose output is added to its input.
+    """U-Net; skip connections carry what may pass through unchanged.
 
     Parameters
     ----------
@@ -35,6 +35,9 @@ class UNet(nn.Module):
         `batch`, `instance`, `group` or `none`.
     residual
         Put a residual connection around each block.
+    add_input
+        Add the input to the output, as the published program does. All noise then has to be
+        cancelled exactly, which takes far longer to learn than to leave it out.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class UNet(nn.Module):
         kernel: Kernel = 3,
         normalization: Normalization = "batch",
         residual: bool = False,
+        add_input: bool = False,
     ) -> None:
         super().__init__()
+        self.add_input = add_input
         self.multiple = 2**levels
         width = [min(LARGEST_WIDTH, filters * 2**level) for level in range(levels + 1)]
 
@@ -75,4 +80,5 @@ class UNet(nn.Module):
         for level in reversed(range(len(skips))):
             h = self.activation(torch.cat([skips[level], self.up[level](h)], 1))
             h = self.decoder[level](h)
-        return x + self.final(h)
+        y: Tensor = self.final(h)
+        return x + y if self.add_input else y

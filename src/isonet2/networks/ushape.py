@@ -30,7 +30,7 @@ class Merge(nn.Module):
 
 
 class UShape(nn.Module):
-    """Encoder and decoder around given stages; the output is added to the input.
+    """Encoder and decoder around given stages, with a thin path at full size if asked for.
 
     Parameters
     ----------
@@ -90,4 +90,5 @@ class UShape(nn.Module):
             h = self.decoder[level](self.up[level](h), skips[level])
         if self.grow is not None:
             h = self.blend(torch.cat([detail, self.grow(h)], 1))
-        return x + self.final(h)
+        y: Tensor = self.final(h)
+        return y

@@ -16,7 +16,8 @@ from isonet2.networks import build_network
 from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 
-FORMAT = 1
+FORMAT = 2
+"""1 was of networks that added their input to their output."""
 PUBLISHED = "published IsoNet2"
 STATE_FILE = "training_state.pt"
 
@@ -110,7 +111,10 @@ class Checkpoint:
         record = load_tensors(path)
         if is_published(record):
             return _published(path, record)
-        if record.pop("format", None) != FORMAT:
+        form = record.pop("format", None)
+        if form == 1:
+            raise InputError(f"{path}: its network is of an older kind; train it again")
+        if form != FORMAT:
             raise InputError(f"{path}: not a checkpoint of this program; give a network_*.pt file")
         treatment = dict(record.pop("treatment"))
         treatment["wiener"] = WienerSettings(**treatment["wiener"])
