@@ -7,9 +7,9 @@ import torch
 
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.fourier import apply_filter
-from isonet2.physics.seen_wedge import block_power, seen_wedge
+from isonet2.physics.seen_wedge import block_power, fan_likeness, seen_wedge
 from isonet2.physics.wedge import measured
-from isonet2.training.wedge_check import wedge_remark
+from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 SHAPE = (40, 64, 72)
 
@@ -113,3 +113,33 @@ def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
         options = {"mode": "None", "bfactor": 0.0, "input_column": None}
         training_source(row, "isonet2-n2n", with_mask=False, mask_weighted_loss=False, **options)
     assert "TS_01: tilts from -30 to 30 degrees are declared" in caplog.text
+
+
+def fan(tilts, seed, shape=(96, 32, 96)):
+    white = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    planes = measured(shape, [(tilt - 0.6, tilt + 0.6) for tilt in tilts])
+    return block_power([apply_filter(white, planes)])
+
+
+def test_halves_of_frames_and_of_tilts_are_told_apart():
+    tilts = np.arange(-60, 61, 3)
+    shape = (96, 32, 96)
+    frames = fan_likeness(fan(tilts, 0), fan(tilts, 1), shape)
+    halves = fan_likeness(fan(tilts[::2], 0), fan(tilts[1::2], 1), shape)
+    whole = fan_likeness(fan([0], 0), fan([0], 0), shape)
+    assert frames > 0.7
+    assert halves < -0.5
+    assert whole == pytest.approx(1)
+
+
+def test_halves_of_tilts_are_said(tmp_path):
+    tilts = np.arange(-60, 61, 3)
+    shape = (96, 32, 96)
+    files = []
+    for seed, mine in enumerate((tilts[::2], tilts[1::2], tilts, tilts)):
+        white = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        planes = measured(shape, [(tilt - 0.6, tilt + 0.6) for tilt in mine])
+        write_volume(tmp_path / f"{seed}.mrc", apply_filter(white, planes).numpy(), label="test")
+        files.append(open_volume(tmp_path / f"{seed}.mrc"))
+    assert "every second tilt each" in tilt_halves_remark(files[0], files[1])
+    assert tilt_halves_remark(files[2], files[3]) is None

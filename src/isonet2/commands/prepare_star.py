@@ -29,13 +29,14 @@ from isonet2.data.pairing import (
 from isonet2.data.series import holds
 from isonet2.data.star import write_table
 from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
-from isonet2.data.tomograms import SUBTOMOGRAMS, RecordReader
+from isonet2.data.tomograms import SUBTOMOGRAMS, RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
 from isonet2.reports.table import show_table
-from isonet2.training.sources import sectors_of
-from isonet2.training.wedge_check import wedge_remark
+from isonet2.training.ctf_check import halves_remarks
+from isonet2.training.sources import ctf_of, sectors_of
+from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 log = logging.getLogger(__name__)
 
@@ -372,7 +373,7 @@ def _check_table(
     volumes: Mapping[str, Sequence[Volume]],
     findings: _Findings,
 ) -> None:
-    """See that the table can be written and read again, and that its tilts fit the tomograms."""
+    """See that the table can be written and read again, and that it fits the tomograms."""
     if findings.problems or table.empty:
         return
     texts = findings.attempt(partial(table.map, cell))
@@ -384,11 +385,20 @@ def _check_table(
     if findings.problems:
         return
     with ThreadPoolExecutor(4) as pool:
-        first = [files[0] for files in volumes.values()]
-        remarks = pool.map(wedge_remark, first, map(sectors_of, tomograms))
-    for name, remark in zip(volumes, remarks, strict=True):
-        if remark is not None:
+        found = pool.map(_contradictions, tomograms, volumes.values())
+    for name, remarks in zip(volumes, found, strict=True):
+        for remark in remarks:
             findings.remark(remark, name)
+
+
+def _contradictions(tomogram: Tomogram, files: Sequence[Volume]) -> list[str]:
+    """What a tomogram's spectra say against its row; its halves stand first in its files."""
+    remarks = [wedge_remark(files[0], sectors_of(tomogram))]
+    if tomogram.half1 is not None and tomogram.half2 is not None:
+        remarks.append(tilt_halves_remark(files[0], files[1]))
+        if tomogram.pixel_size:
+            remarks += halves_remarks(files[0], files[1], tomogram.pixel_size, ctf_of(tomogram))
+    return [remark for remark in remarks if remark is not None]
 
 
 def _average_path(p: PrepareStarParameters, source: Source) -> Path:

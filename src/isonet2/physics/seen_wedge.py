@@ -23,6 +23,10 @@ NARROWEST = 16
 SOFTEST_EDGE = 10
 ORDERS = tuple(itertools.permutations(range(3), 2))
 
+FAN_BAND = (0.25, 0.48)
+FAN_REACH = 45
+FAN_SMOOTH = 9
+
 
 @dataclass(frozen=True, slots=True)
 class SeenWedge:
@@ -54,16 +58,23 @@ def block_power(blocks: Iterable[Tensor]) -> Tensor | None:
     """
     total: Tensor | None = None
     for block in blocks:
-        voxels = block.float() - block.float().mean()
-        deviation = voxels.std()
-        if not deviation > 0:
-            continue
-        for axis, size in enumerate(block.shape):
-            window = torch.hann_window(size + 2, periodic=False)[1:-1]
-            voxels = voxels * window.reshape([-1 if a == axis else 1 for a in range(3)])
-        power = spectrum(voxels / deviation).abs().square()
-        total = power if total is None else total + power
+        voxels = windowed(block)
+        if voxels is not None:
+            power = spectrum(voxels).abs().square()
+            total = power if total is None else total + power
     return total
+
+
+def windowed(block: Tensor) -> Tensor | None:
+    """Standardise a block (z, y, x) and lay a Hann window over it; None where it is constant."""
+    voxels = block.float() - block.float().mean()
+    deviation = voxels.std()
+    if not deviation > 0:
+        return None
+    for axis, size in enumerate(block.shape):
+        window = torch.hann_window(size + 2, periodic=False)[1:-1]
+        voxels = voxels * window.reshape([-1 if a == axis else 1 for a in range(3)])
+    return voxels / deviation
 
 
 def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tensor:
@@ -98,6 +109,46 @@ def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tens
     number = torch.bincount(slots, minlength=size).reshape(RINGS, count)
     rings = torch.where(number > 0, summed / number.clamp_min(1), torch.nan)
     return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
+
+
+def fan_likeness(first: Tensor, second: Tensor, shape: Shape) -> float:
+    """How far two halves measured the same tilts: correlation of their fans of power.
+
+    Each image of a tilt series is a plane of Fourier space; between the planes of neighbouring
+    tilts lies a gap at high frequency. Halves made of frames have the same planes, halves made
+    of every second tilt have one's planes in the other's gaps.
+
+    Parameters
+    ----------
+    first, second
+        Powers (z, y, x//2+1) of half spectra, beam along z and tilt axis along y.
+    shape
+        Shape (z, y, x) in real space.
+
+    Returns
+    -------
+    float
+        Near 1 for the same tilts, below 0 for alternating ones.
+    """
+    kz, ky, kx = (axis.expand(first.shape) for axis in frequencies(shape))
+    length = torch.hypot(kz, kx)
+    chosen = (length > FAN_BAND[0]) & (length < FAN_BAND[1]) & (ky.abs() < FAN_BAND[0])
+    tilt = torch.rad2deg(torch.atan2(kz[chosen], kx[chosen]))
+    near = tilt.abs() < FAN_REACH
+    bins = (tilt[near] + FAN_REACH).long()
+    number = torch.bincount(bins).clamp_min(1)
+    fans = [
+        torch.bincount(bins, power[chosen][near].double()) / number for power in (first, second)
+    ]
+    one, two = (fan / _smooth(fan) - 1 for fan in fans)
+    return float(torch.cosine_similarity(one, two, dim=0))
+
+
+def _smooth(fan: Tensor) -> Tensor:
+    """Mean over the neighbours, the ends mirrored."""
+    reach = FAN_SMOOTH // 2
+    padded = torch.cat([fan[:reach].flip(0), fan, fan[-reach:].flip(0)])
+    return padded.unfold(0, FAN_SMOOTH, 1).mean(1).clamp_min(1e-30)
 
 
 def seen_wedge(power: Tensor, shape: Shape) -> SeenWedge | None:

@@ -12,6 +12,7 @@ from isonet2.data.volumes import Volume, in_voxels, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.wedge import Sectors, sectors_of_tilts
+from isonet2.training.ctf_check import halves_remarks
 from isonet2.training.prediction import Geometry
 from isonet2.training.sampling import Half, Source, centres_of_mask
 from isonet2.training.wedge_check import wedge_remark
@@ -155,8 +156,12 @@ def training_source(
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, mode=mode, bfactor=bfactor)
     remark = wedge_remark(volume, geometry.sectors)
-    if remark is not None:
-        log.warning("%s: %s", tomogram.name, remark)
+    remarks = [] if remark is None else [remark]
+    if len(halves) > 1:
+        second = halves[1].volume
+        remarks += halves_remarks(volume, second, geometry.pixel_size, geometry.ctf)
+    for text in remarks:
+        log.warning("%s: %s", tomogram.name, text)
     mask = mask_of(tomogram, volume) if with_mask or mask_weighted_loss else None
     if mask is None and mask_weighted_loss:
         raise InputError(

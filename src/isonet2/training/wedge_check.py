@@ -1,4 +1,4 @@
-"""Whether a tomogram's own power spectrum agrees with the tilt range that it is said to have."""
+"""What a tomogram's power spectrum says of its tilts: their range, and those of its halves."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from isonet2.data.volumes import Volume
-from isonet2.physics.seen_wedge import SeenWedge, block_power, seen_wedge
+from isonet2.physics.seen_wedge import SeenWedge, block_power, fan_likeness, seen_wedge
 from isonet2.physics.wedge import Sectors
 
 BLOCK = 96
@@ -15,6 +15,7 @@ NARROWEST = 40.0
 PLACES = ((0.5, 0.5), (0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 TOLERANCE = 5.0
 BEAM, TILT_AXIS = 0, 1
+ALTERNATING = -0.3
 
 
 def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
@@ -50,6 +51,20 @@ def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
     return (
         f"tilts from {low:g} to {high:g} degrees are declared, but its power spectrum shows "
         f"{seen.low:g} to {seen.high:g}; {remedy}"
+    )
+
+
+def tilt_halves_remark(first: Volume, second: Volume) -> str | None:
+    """Say that two halves were made from every second tilt each, or None."""
+    if min(first.shape) < THINNEST:
+        return None
+    size = [min(BLOCK, edge) for edge in first.shape]
+    one, two = (block_power(_blocks(volume, size)) for volume in (first, second))
+    if one is None or two is None or fan_likeness(one, two, size) > ALTERNATING:
+        return None
+    return (
+        "the halves were made from every second tilt each: declare the tilts of the whole series, "
+        "and prefer halves of frames, which lose less detail"
     )
 
 

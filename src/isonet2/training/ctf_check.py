@@ -1,0 +1,95 @@
+"""Whether two halves agree with the declared CTF, and are as the reconstruction wrote them."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from isonet2.data.volumes import Volume
+from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.seen_ctf import (
+    Shells,
+    contradiction,
+    finest_detail,
+    shared_shells,
+)
+
+BLOCK = (96, 128, 128)
+THINNEST = 24
+MOST_ALONG_Y = 5
+
+
+def halves_remarks(
+    first: Volume, second: Volume, pixel_size: float, ctf: ContrastTransfer | None
+) -> list[str]:
+    """Say how two halves contradict their declared CTF, and that they were filtered.
+
+    Parameters
+    ----------
+    first, second
+        The halves, of one shape. Only some blocks of them are read.
+    pixel_size
+        Angstrom.
+    ctf
+        The declared CTF; None where it is of no account.
+
+    Returns
+    -------
+    list of str
+        One sentence for each thing that is clearly wrong; empty where nothing can be told.
+    """
+    if min(first.shape) < THINNEST:
+        return []
+    shells = shared_shells(_blocks(first, second))
+    if shells is None:
+        return []
+    remarks = [_filter_remark(shells, pixel_size)]
+    if ctf is not None:
+        remarks.append(_ctf_remark(shells, ctf, pixel_size))
+    return [remark for remark in remarks if remark is not None]
+
+
+def _filter_remark(shells: Shells, pixel_size: float) -> str | None:
+    finest = finest_detail(shells)
+    if finest is None:
+        return None
+    return (
+        f"its halves hold almost nothing finer than {pixel_size / finest:.0f} A, not even noise: "
+        f"they were filtered or deconvolved before; give halves as the reconstruction wrote them"
+    )
+
+
+def _ctf_remark(shells: Shells, ctf: ContrastTransfer, pixel_size: float) -> str | None:
+    found = contradiction(shells, ctf, pixel_size)
+    if found is None:
+        return None
+    declared = f"rlnDefocus {ctf.defocus:g} A is declared, but its halves"
+    zero, seen = f"{found.first_zero:.0f} A", found.seen
+    where = "" if seen is None else f"{seen.first_zero:.0f} A"
+    value = "" if seen is None else f"{round(seen.defocus, -3):g} A"
+    if seen is not None and seen.zeros > 1:
+        return (
+            f"{declared} show the CTF zeros of about {value} (the first at {where}, not {zero}); "
+            f"correct rlnDefocus"
+        )
+    hint = f" (a dip at {where} would suit {value})" if seen is not None else ""
+    return (
+        f"{declared} share signal at {zero}, where that CTF has its first zero{hint}; correct "
+        f"rlnDefocus, or use --CTF_mode None if the CTF was corrected"
+    )
+
+
+def _blocks(first: Volume, second: Volume) -> Iterator[tuple[Tensor, Tensor]]:
+    """Blocks of both halves along the tilt axis, where all tilts have the declared defocus."""
+    size = [min(most, edge) for most, edge in zip(BLOCK, first.shape, strict=True)]
+    free = [edge - block for edge, block in zip(first.shape, size, strict=True)]
+    aside = min(free[2] // 2, size[2] // 2)
+    rows = min(MOST_ALONG_Y, math.ceil(2 * free[1] / size[1]) + 1)
+    ys = {round(free[1] * (row + 0.5) / rows) for row in range(rows)}
+    xs = {free[2] // 2 + side for side in (-aside, 0, aside)}
+    z = free[0] // 2
+    for y in sorted(ys):
+        for x in sorted(xs):
+            region = slice(z, z + size[0]), slice(y, y + size[1]), slice(x, x + size[2])
+            yield torch.from_numpy(first.read(region)), torch.from_numpy(second.read(region))
