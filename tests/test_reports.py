@@ -12,6 +12,7 @@ from isonet2.reports.pictures import (
     overlay_picture,
     power_spectrum,
 )
+from isonet2.reports.progress import MANY, followed
 from isonet2.reports.table import show_table
 
 
@@ -104,3 +105,11 @@ def test_the_mask_outline_lies_over_the_slices(tmp_path):
 def test_pictures_load_matplotlib_only_to_draw():
     code = "import sys, isonet2.reports.pictures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("total", "lines"), [(MANY - 1, 0), (MANY, 11)])
+def test_many_results_are_followed_by_a_bar(capsys, total, lines):
+    assert list(followed("opening", iter(range(total)), total)) == list(range(total))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    assert all(line.startswith("opening: ") for line in said)

@@ -33,6 +33,7 @@ from isonet2.data.tomograms import SUBTOMOGRAMS, RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
+from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
 from isonet2.training.ctf_check import halves_remarks
 from isonet2.training.sources import ctf_of, sectors_of
@@ -153,7 +154,7 @@ def _table(
 def _check_volumes(sources: Sequence[Source], findings: _Findings) -> dict[str, list[Volume]]:
     """Open and check the files of all tomograms, several at a time."""
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(check, sources))
+        results = list(followed("opening tomograms", pool.map(check, sources), len(sources)))
     findings.problems.extend(problem for _, problems in results for problem in problems)
     volumes = {s.name: found for s, (found, _) in zip(sources, results, strict=True)}
     if not findings.problems:
@@ -386,7 +387,8 @@ def _check_table(
         return
     with ThreadPoolExecutor(4) as pool:
         found = pool.map(_contradictions, tomograms, volumes.values())
-    for name, remarks in zip(volumes, found, strict=True):
+        asked = list(followed("asking their spectra", found, len(tomograms)))
+    for name, remarks in zip(volumes, asked, strict=True):
         for remark in remarks:
             findings.remark(remark, name)
 

@@ -12,6 +12,7 @@ from isonet2.data.files import make_folder
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters
+from isonet2.reports.progress import followed
 from isonet2.training.devices import choose_devices, use_threads
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Source
@@ -82,7 +83,7 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
     """Every tomogram opened and checked; what is wrong with any of them is said together."""
     sources: list[Source] = []
     problems: list[str] = []
-    for tomogram in table.tomograms:
+    for tomogram in followed("opening tomograms", table.tomograms, len(table.tomograms)):
         try:
             sources.append(
                 training_source(

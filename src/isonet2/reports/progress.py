@@ -1,7 +1,8 @@
 """Progress bars with an estimate of the time left."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -12,6 +13,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+T = TypeVar("T")
+
+MANY = 20
 
 
 class Bar:
@@ -73,3 +78,11 @@ def progress_bar(label: str, total: int, *, show: bool = True) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bar(progress, label, total)
+
+
+def followed(label: str, results: Iterable[T], total: int) -> Iterator[T]:
+    """Results as they come, with a progress bar where there are `MANY` or more."""
+    with progress_bar(label, total, show=total >= MANY) as bar:
+        for done, result in enumerate(results, 1):
+            bar.update(done, total)
+            yield result
