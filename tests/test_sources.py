@@ -95,6 +95,15 @@ def test_a_mask_of_another_voxel_size_is_said(tmp_path, halves, caplog):
     assert "the mask's voxels are 8 A by its header, the tomogram's 10 A" in caplog.text
 
 
+@pytest.mark.parametrize(("kept", "said"), [(20, False), (47, True), (0, True)])
+def test_a_mask_of_nearly_all_or_nothing_is_said(tmp_path, halves, caplog, kept, said):
+    mask = np.zeros(open_volume(halves[0]).shape, np.float32)
+    mask[:kept] = mask[0, :9] = 1
+    write_volume(tmp_path / "m.mrc", mask, voxel_size=10.0, label="x")
+    make(row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc"), with_mask=True)
+    assert ("it must be above 0 where the specimen is" in caplog.text) == said
+
+
 def test_one_file_as_both_halves_is_refused(tmp_path, halves):
     same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
     with pytest.raises(InputError, match="stands in the table as both halves"):

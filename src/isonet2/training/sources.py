@@ -1,6 +1,7 @@
 """Rows of the table made ready for training: files opened, checked and standardised."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from isonet2.training.sampling import Half, Source, centres_of_mask
 from isonet2.training.wedge_check import wedge_remark
 
 log = logging.getLogger(__name__)
+
+PLAUSIBLE_SHARE = (0.01, 0.95)
+"""Part of a tomogram that a mask usually keeps."""
 
 
 def sectors_of(tomogram: Tomogram) -> Sectors:
@@ -179,6 +183,15 @@ def training_source(
             )
     elif mask is not None and with_mask:
         centres, spacing = centres_of_mask(mask)
+        share = len(centres) * spacing**3 / math.prod(mask.shape)
+        if not PLAUSIBLE_SHARE[0] <= share <= PLAUSIBLE_SHARE[1]:
+            log.warning(
+                "%s: the mask keeps %.1f %% of %s; it must be above 0 where the specimen is, and 0 "
+                "elsewhere",
+                mask.path,
+                100 * share,
+                tomogram.name,
+            )
     return Source(
         name=tomogram.name,
         first=halves[0],
