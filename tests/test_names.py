@@ -113,3 +113,4 @@ def test_what_relion_puts_before_a_name_is_no_word_of_it():
         "rec_TS_02": ["TS_02.star"],
         "unused": [],
     }
+    assert found(["rec_TS_1", "rec_TS_1_b"], ["TS_1_b.tlt"])["rec_TS_1"] == []

@@ -347,8 +347,9 @@ def test_tilts_and_defoci_from_the_same_files(project):
     ("files", "tilt_file", "defocus"),
     [
         ({".tlt": TILTS, ".xml": WARP.format(3.2), "_CTF.txt": FIT}, ".tlt", "32000"),
-        ({".tlt": "0\n3\n-3\n", ".xml": "<TiltSeries />", "_CTF.txt": FIT}, ".tlt", "25000"),
-        ({".tlt": "3\n-3\n0\n", ".mrc_ctf.txt": FIT}, ".tlt", "45000"),
+        ({".tlt": "0\n3\n-3\n", ".xml": "<TiltSeries />", "_CTF.txt": FIT}, ".tlt", "32000"),
+        ({".tlt": "3\n-3\n0\n", ".mrc_ctf.txt": FIT}, ".tlt", "32000"),
+        ({".tlt": "3\n1\n0\n", ".mrc_ctf.txt": FIT}, ".tlt", "45000"),
         ({"_TLT.txt": ORDERED, "_CTF.txt": FIT}, "_TLT.txt", "32000"),
         ({"_aligned.tlt": TILTS, "_CTF.txt": FIT}, "_aligned.tlt", "32000"),
         ({".mrc.mdoc": MDOC, "_CTF.txt": FIT}, ".mrc.mdoc", "32000"),

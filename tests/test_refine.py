@@ -12,12 +12,14 @@ import torch
 
 from isonet2.commands.plan import noise_levels, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
+from isonet2.commands.remask import MaskUpdates
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.training.sampling import Subtomograms
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 NAME = "network_isonet2-n2n_unet-small_32"
@@ -110,6 +112,19 @@ def test_masks_are_made_anew_from_the_prediction(star):
     mask = open_volume(path).read()
     assert set(np.unique(mask)) == {0.0, 1.0}
     assert 0.02 < mask.mean() < 0.6
+
+
+def test_the_latest_mask_serves_a_run_that_goes_on_for_longer(source, tmp_path):
+    cubes = Subtomograms([source], 32, seed=0)
+    updates = MaskUpdates([], [], 60, 2, tmp_path, "full")
+    assert updates.after == (20, 40)
+    voxels = np.zeros(source.first.volume.shape, np.float32)
+    voxels[20:30, 20:30, 20:30] = 1
+    write_volume(updates.path("TS_01", 17), voxels, voxel_size=10.0, label="of 50 epochs")
+    updates.apply(cubes, 16)
+    assert cubes.sources[0].centres is None
+    updates.apply(cubes, 18)
+    assert len(cubes.sources[0].centres) == 1000
 
 
 def test_deconvolution_and_mask_come_first_when_asked(star, halves):

@@ -194,3 +194,8 @@ def test_both_commands_say_it(tmp_path, monkeypatch, caplog):
             caplog.clear()
             training_source(row, "isonet2-n2n", mode=mode, input_column=None, **options)
             assert ("TS_01: rlnDefocus 25000 A is declared" in caplog.text) == said
+
+
+@pytest.mark.parametrize("phase_shift", [175.0, 180.0, 360.0])
+def test_a_ctf_that_begins_beyond_its_first_zero_has_none(phase_shift):
+    assert first_zero(ContrastTransfer(30000.0, phase_shift=phase_shift)) is None

@@ -66,6 +66,23 @@ def test_centres_are_shared_out_with_the_parts(long):
     assert rows_drawn(held) == (128, 144)
 
 
+@pytest.mark.parametrize(
+    "centres", [[[16, 20, 20], [2, 140, 20]], [[16, 3, 20], [16, 140, 20]], [[16, 20, 20]]]
+)
+def test_both_parts_must_have_room_for_a_cube(long, centres):
+    source = replace(long, centres=np.array(centres, np.int32))
+    assert hold_out([source], SIZE) == ([source], [])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_an_end_that_weighs_nothing_is_not_held_out(long, tmp_path, last):
+    weight = np.ones(long.first.volume.shape, np.float32)
+    weight[:, 128:] = last
+    write_volume(tmp_path / "w.mrc", weight, voxel_size=10.0, label="test")
+    source = replace(long, weight=open_volume(tmp_path / "w.mrc"))
+    assert len(hold_out([source], SIZE)[1]) == last
+
+
 def test_nothing_is_held_out_where_there_is_no_room(long):
     small = replace(long, bounds=(0, 100))
     empty = replace(long, centres=np.array([[16, 20, 20]], np.int32))
@@ -84,7 +101,7 @@ def test_of_many_tomograms_a_few_are_asked(long):
 def validation(source, method, recipe):
     return Validation(
         method, recipe, Subtomograms([source], SIZE, seed=0, turn=method != "n2n"),
-        Assembler([source], CtfTreatment(), torch.device("cpu")), 0.0, 4,
+        Assembler([source], CtfTreatment(), torch.device("cpu")), 0.0,
     )  # fmt: skip
 
 
@@ -144,6 +161,7 @@ def test_the_best_network_is_kept_and_a_run_that_learns_nothing_stops(star, tmp_
     given = {
         "star_file": star, "arch": "unet-small", "cube_size": 32, "batch_size": 2, "ncpus": 1,
         "epochs": 9, "patience": 2, "with_preview": False, "output_dir": tmp_path / "o",
+        "validation": True,
     }  # fmt: skip
     (path,) = refine(RefineParameters(**given))
     rows = pd.read_csv(path.parent / "history.csv")
@@ -153,11 +171,13 @@ def test_the_best_network_is_kept_and_a_run_that_learns_nothing_stops(star, tmp_
     assert (best["epoch"], last["epoch"]) == (2, 4)
     refine(RefineParameters(**given, resume=True))
     assert len(pd.read_csv(path.parent / "history.csv")) == 4
+    refine(RefineParameters(**(given | {"epochs": 5, "patience": None}), resume=True))
+    assert len(pd.read_csv(path.parent / "history.csv")) == 5
 
 
 def test_validation_needs_room(star, tmp_path):
     given = {"star_file": star, "cube_size": 64, "output_dir": tmp_path / "o"}
-    with pytest.raises(InputError, match="no tomogram is 3 cubes of cube_size 64 wide along y"):
+    with pytest.raises(InputError, match="no tomogram has specimen 3 cubes of cube_size 64"):
         refine(RefineParameters(**given, validation=True))
     with pytest.raises(ValueError, match="patience = 3 watches the loss on parts held out"):
         RefineParameters(**given, validation=False, patience=3)

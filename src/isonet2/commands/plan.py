@@ -72,10 +72,19 @@ def treatment_of(parameters: TrainParameters) -> CtfTreatment:
     )
 
 
+def last_noise_level(parameters: TrainParameters) -> float:
+    """Noise level that a run ends with, however long it is."""
+    return _levels(parameters)[-1]
+
+
+def _levels(parameters: TrainParameters) -> tuple[float, ...]:
+    level = getattr(parameters, "noise_level", 0.0)
+    return level if isinstance(level, tuple) else (level,)
+
+
 def noise_levels(parameters: TrainParameters) -> tuple[float, ...]:
     """Noise level of each epoch, from one level or from several and their starting epochs."""
-    level = getattr(parameters, "noise_level", 0.0)
-    levels = level if isinstance(level, tuple) else (level,)
+    levels = _levels(parameters)
     starts = getattr(parameters, "noisestartiter", None) or (1,)
     found = []
     for epoch in range(1, parameters.epochs + 1):

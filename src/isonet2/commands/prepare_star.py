@@ -35,9 +35,7 @@ from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
-from isonet2.training.ctf_check import halves_remarks
-from isonet2.training.sources import ctf_of, sectors_of
-from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
+from isonet2.training.sources import contradictions, ctf_of, sectors_of
 
 log = logging.getLogger(__name__)
 
@@ -227,11 +225,14 @@ def _ctf(
 
 
 def _fit(path: Path, tilt_file: Path | None) -> Ctf:
-    """CTF at the tilt nearest to zero; what is wrong with the tilt file is said elsewhere."""
-    tilts = None
+    """CTF at the tilt nearest to zero; what is wrong with the tilt file is said elsewhere.
+
+    Tilts in the order of recording do not count: the programs that fit sort the images.
+    """
+    tilts: tuple[float, ...] = ()
     with suppress(InputError):
-        tilts = tilts_in_order(tilt_file) if tilt_file else None
-    return read_ctf(path, tilts)
+        tilts = tilts_in_order(tilt_file) if tilt_file else ()
+    return read_ctf(path, tilts if list(tilts) in (sorted(tilts), sorted(tilts)[::-1]) else ())
 
 
 def _given_defoci(
@@ -395,12 +396,13 @@ def _check_table(
 
 def _contradictions(tomogram: Tomogram, files: Sequence[Volume]) -> list[str]:
     """What a tomogram's spectra say against its row; its halves stand first in its files."""
-    remarks = [wedge_remark(files[0], sectors_of(tomogram))]
-    if tomogram.half1 is not None and tomogram.half2 is not None:
-        remarks.append(tilt_halves_remark(files[0], files[1]))
-        if tomogram.pixel_size:
-            remarks += halves_remarks(files[0], files[1], tomogram.pixel_size, ctf_of(tomogram))
-    return [remark for remark in remarks if remark is not None]
+    halves = tomogram.half1 is not None and tomogram.half2 is not None
+    return contradictions(
+        files[: 2 if halves else 1],
+        sectors_of(tomogram),
+        tomogram.pixel_size,
+        ctf_of(tomogram),
+    )
 
 
 def _average_path(p: PrepareStarParameters, source: Source) -> Path:

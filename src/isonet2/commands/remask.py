@@ -20,6 +20,14 @@ from isonet2.training.sampling import Subtomograms, centres_of_mask
 log = logging.getLogger(__name__)
 
 
+FOLDER = "masks"
+
+
+def masks_of(folder: Path, part: str) -> list[Path]:
+    """Masks that a run made for one part of the tomograms."""
+    return sorted((folder / FOLDER).glob(f"*_{part}_epoch*.mrc"))
+
+
 @dataclass(slots=True)
 class MaskUpdates:
     """When masks are made anew during a run, and from what.
@@ -56,7 +64,7 @@ class MaskUpdates:
 
     def path(self, name: str, epoch: int) -> Path:
         """File of a tomogram's mask."""
-        return self.folder / "masks" / f"{name}_{self.part}_epoch{epoch}.mrc"
+        return self.folder / FOLDER / f"{name}_{self.part}_epoch{epoch}.mrc"
 
     def make(self, network: nn.Module, device: torch.device, epoch: int) -> None:
         """Restore every tomogram, and write the mask of what was restored.
@@ -82,12 +90,12 @@ class MaskUpdates:
 
     def apply(self, subtomograms: Subtomograms, epoch: int) -> None:
         """Draw cubes from the latest masks up to an epoch from now on."""
-        done = [update for update in self.after if update <= epoch]
         for place, source in enumerate(subtomograms.sources):
-            paths = [self.path(source.name, update) for update in done]
-            found = [path for path in paths if path.is_file()]
+            found = [
+                number for number in range(1, epoch + 1) if self.path(source.name, number).is_file()
+            ]
             if found:
-                mask = open_volume(found[-1])
+                mask = open_volume(self.path(source.name, found[-1]))
                 centres, spacing = centres_of_mask(mask)
                 weight = mask if source.weight is not None else None
                 subtomograms.replace(

@@ -57,13 +57,13 @@ def train(
         raise InputError(f"{table.path}: rlnNumberSubtomo is 0 everywhere; give numbers")
     sources = _sources(table, parameters, method)
     parts = ("top", "bottom") if parameters.split_halves else ("full",)
-    paths = []
+    runs = []
     for part in parts:
         mine = [_part_of(source, part) for source in sources]
-        run = TrainingRun(parameters, method, mine, recipe, devices, threads, part)
-        run.watch(table)
-        paths.append(run.go())
-    if parameters.with_predict and run.fabric.is_global_zero:
+        runs.append(TrainingRun(parameters, method, mine, recipe, devices, threads, part))
+        runs[-1].watch(table)
+    paths = [run.go() for run in runs]
+    if parameters.with_predict and runs[0].fabric.is_global_zero:
         status = predict(
             PredictParameters(
                 star_file=parameters.star_file,

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from isonet2.commands.plan import TrainParameters, plan_of, treatment_of
+from isonet2.commands.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.commands.preview import Preview, mean_row, write_scalars
-from isonet2.commands.remask import MaskUpdates
+from isonet2.commands.remask import MaskUpdates, masks_of
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
@@ -23,19 +23,20 @@ from isonet2.reports.history import write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import STATE_FILE, Checkpoint, load_tensors
+from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import StepReport, Stopped, Training, best_epoch, fit, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Source, Subtomograms
-from isonet2.training.validation import SMALLEST, Validation, hold_out
+from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 
 log = logging.getLogger(__name__)
 
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
     "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision", "epochs",
+    "patience",
 }  # fmt: skip
 """Parameters that a resumed run need not share with the run that it continues."""
 
@@ -80,8 +81,7 @@ class TrainingRun:
         size = parameters.cube_size
         held: list[Source] = []
         if parameters.validation is not False:
-            small_too = parameters.validation is True or parameters.patience is not None
-            sources, held = hold_out(sources, size, small_too=small_too)
+            sources, held = hold_out(sources, size, small_too=parameters.validation is True)
         drawing = partial(
             Subtomograms,
             size=size,
@@ -104,13 +104,13 @@ class TrainingRun:
                 recipe=recipe,
                 subtomograms=drawing(held),
                 assemble=assembler(held),
-                noise_level=self.plan.noise_levels[-1],
-                batch_size=max(1, self.plan.batch_size // ranks),
+                noise_level=last_noise_level(parameters),
             )
         elif parameters.validation or parameters.patience:
             raise InputError(
-                f"validation True: no tomogram is {SMALLEST} cubes of cube_size {size} wide along "
-                f"y; choose a smaller cube_size or leave out validation and patience"
+                f"validation, patience: no tomogram has specimen {SMALLEST} cubes of cube_size "
+                f"{size} wide along y, or {ROOMY} without --validation True; choose a smaller "
+                f"cube_size or leave both out"
             )
 
     @property
@@ -118,7 +118,8 @@ class TrainingRun:
         """What a resumed run must share with the run that it goes on from."""
         told = self.parameters.model_dump(mode="json")
         kept = {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
-        return kept | {"network_options": self.options, "batch_size": self.plan.batch_size}
+        made = {"network_options": self.options, "network_format": FORMAT}
+        return kept | made | {"batch_size": self.plan.batch_size}
 
     def go(self) -> Path:
         """Train, and return where the network is."""
@@ -200,6 +201,7 @@ class TrainingRun:
         """Move what an earlier run left, and this one would replace, to a folder."""
         replaced = [self.state, self.history, self.curve]
         replaced += self.folder.glob(f"{self.stem}*_{self.part}.pt")
+        replaced += masks_of(self.folder, self.part)
         there = [path for path in replaced if path.exists()]
         if not there:
             return
@@ -265,7 +267,8 @@ class TrainingRun:
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
         if self.plan.ended(training.history):
             log.warning(
-                "resume: the run in %s ended after %d epochs; a larger --epochs trains further",
+                "resume: the run in %s ended after %d epochs; a larger --epochs trains further, "
+                "without --patience if that ended it",
                 self.folder,
                 training.epoch,
             )

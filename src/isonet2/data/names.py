@@ -86,11 +86,12 @@ def match(
     """
     found: dict[str, list[Path]] = {}
     used: set[Path] = set()
+    plain = {name: name.removeprefix(RELION) for name in names}
     for name in names:
         ranked: dict[tuple[int, int, int], list[Path]] = {}
         for file in files:
             called = tomogram_name(file, suffixes)
-            rank = _rank(name, called, names) or _rank(name.removeprefix(RELION), called, names)
+            rank = _rank(name, called, names) or _rank(plain[name], called, list(plain.values()))
             if rank is not None:
                 suffix = file.suffix.lower()
                 position = suffixes.index(suffix) if suffix in suffixes else len(suffixes)

@@ -189,7 +189,7 @@ def first_zero(ctf: ContrastTransfer) -> float | None:
     """Detail (angstrom) at which a CTF is zero for the first time; None beyond `FINEST`."""
     k = torch.linspace(0, 1 / FINEST, 4096, dtype=torch.float64)
     beyond = torch.nonzero(_half_turns(ctf, k) >= 1)
-    return 1 / float(k[int(beyond[0])]) if len(beyond) else None
+    return 1 / float(k[int(beyond[0])]) if len(beyond) and beyond[0] > 0 else None
 
 
 def _half_turns(ctf: ContrastTransfer, k: Tensor) -> Tensor:

@@ -329,7 +329,7 @@ def fit(
                 raise Stopped
         _finish_epoch(fabric, training, rate, began)
         if validate is not None:
-            training.history[-1] |= validate(descent.teacher)
+            training.history[-1] |= fabric.broadcast(validate(descent.teacher))
         on_epoch(training)
         fabric.barrier()
 

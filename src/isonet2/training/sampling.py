@@ -111,6 +111,19 @@ class Source:
             for low, high in self.limits(size)
         ]
 
+    def fitting_centres(self, size: int) -> NDArray[np.int32]:
+        """Those of the centres that leave room for a cube of edge `size`."""
+        assert self.centres is not None
+        corner = self.centres - size // 2
+        low, high = np.array(self.corners(size)).T
+        corner = np.where(high == low, low, corner)
+        slack = self.spacing - 1
+        return self.centres[((corner >= low - slack) & (corner <= high)).all(axis=1)]
+
+    def has_room(self, size: int) -> bool:
+        """Whether a cube of edge `size` can be drawn."""
+        return self.centres is None or len(self.fitting_centres(size)) > 0
+
 
 def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], int]:
     """Voxels of a mask that are above zero, thinned out where there are very many.
@@ -234,12 +247,7 @@ class Subtomograms:
             )
         if source.centres is None:
             return None
-        corner = source.centres - self.size // 2
-        low, high = np.array(source.corners(self.size)).T
-        thin = high == low
-        corner = np.where(thin, low, corner)
-        slack = source.spacing - 1
-        fits = source.centres[((corner >= low - slack) & (corner <= high)).all(axis=1)]
+        fits = source.fitting_centres(self.size)
         if not len(fits):
             raise InputError(
                 f"{source.name}: none of the {len(source.centres)} voxels of its mask or "

@@ -16,7 +16,7 @@ from isonet2.physics.wedge import Sectors, sectors_of_tilts
 from isonet2.training.ctf_check import halves_remarks
 from isonet2.training.prediction import Geometry
 from isonet2.training.sampling import Half, Source, centres_of_mask
-from isonet2.training.wedge_check import wedge_remark
+from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,38 @@ def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
     return mask
 
 
+def contradictions(
+    volumes: Sequence[Volume],
+    sectors: Sectors,
+    pixel_size: float | None,
+    ctf: ContrastTransfer | None,
+) -> list[str]:
+    """What the spectra of a tomogram say against its declared tilts and its CTF.
+
+    Parameters
+    ----------
+    volumes
+        The tomogram, or its two halves.
+    sectors
+        Measured intervals of tilt angles, degrees.
+    pixel_size
+        Angstrom; without it the CTF is not looked at.
+    ctf
+        None where it is of no account.
+
+    Returns
+    -------
+    list of str
+        One sentence for each.
+    """
+    remarks = [wedge_remark(volumes[0], sectors)]
+    if len(volumes) > 1:
+        remarks.append(tilt_halves_remark(volumes[0], volumes[1]))
+        if pixel_size is not None:
+            remarks += halves_remarks(volumes[0], volumes[1], pixel_size, ctf)
+    return [remark for remark in remarks if remark is not None]
+
+
 def training_source(
     tomogram: Tomogram,
     method: str,
@@ -159,12 +191,8 @@ def training_source(
     halves = halves_of(input_paths(tomogram, method, input_column))
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, mode=mode, bfactor=bfactor)
-    remark = wedge_remark(volume, geometry.sectors)
-    remarks = [] if remark is None else [remark]
-    if len(halves) > 1:
-        second = halves[1].volume
-        remarks += halves_remarks(volume, second, geometry.pixel_size, geometry.ctf)
-    for text in remarks:
+    volumes = [half.volume for half in halves]
+    for text in contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf):
         log.warning("%s: %s", tomogram.name, text)
     mask = mask_of(tomogram, volume) if with_mask or mask_weighted_loss else None
     if mask is None and mask_weighted_loss:

@@ -32,8 +32,6 @@ class Validation:
         Where the cubes come from.
     noise_level
         Of the noise added to the input, the same in every epoch.
-    batch_size
-        Cubes at a time.
     """
 
     method: str
@@ -41,7 +39,6 @@ class Validation:
     subtomograms: Subtomograms
     assemble: Assembler
     noise_level: float
-    batch_size: int
 
     @torch.no_grad()
     def __call__(self, network: Network) -> dict[str, float]:
@@ -54,13 +51,12 @@ class Validation:
             left with; and `held_out`, their sum with the weight of training. All compare with
             measured data only, whatever the objective fills in.
         """
-        parts, count = [], 0
-        for samples in self.subtomograms.batches(0, self.batch_size):
+        parts = []
+        for samples in self.subtomograms.batches(0, batch_size=1):
             batch = self.assemble(samples, self.noise_level)
             losses = OBJECTIVES[self.method](network, network, batch, self.recipe)
-            parts.append(torch.stack((losses.n2n, losses.mw)) * len(samples))
-            count += len(samples)
-        n2n, mw = (torch.stack(parts).sum(0) / count).tolist()
+            parts.append(torch.stack((losses.n2n, losses.mw)))
+        n2n, mw = torch.stack(parts).mean(0).tolist()
         weight = 0.0 if self.method == "n2n" else max(self.recipe.mw_weight, 0.0) or 1.0
         return {
             HELD_OUT: n2n + weight * mw,
@@ -110,10 +106,10 @@ def _part(source: Source, size: int, room: int) -> tuple[Source, Source] | None:
     seam = high - size
     train = replace(source, bounds=(low, seam))
     held = replace(source, bounds=(seam, high))
-    if source.centres is None:
-        return train, held
-    y = source.centres[:, 1]
-    inside, before = y >= seam, y < seam - size // 2
-    if not inside.any() or not before.any():
-        return None
-    return train, replace(held, centres=source.centres[inside])
+    if source.centres is not None:
+        held = replace(held, centres=source.centres[source.centres[:, 1] >= seam])
+    if source.weight is not None:
+        z, _, x = source.weight.shape
+        if not source.weight.read((slice(0, z), slice(seam, high), slice(0, x))).any():
+            return None
+    return (train, held) if train.has_room(size) and held.has_room(size) else None
