@@ -138,8 +138,9 @@ class TrainingRun:
                     self._set_aside()
                 write_parameters(self.parameters, self.folder)
             self._fit(training)
-        log.info("the network is %s", self.path)
-        self._judge(training.history)
+        if first:
+            log.info("the network is %s", self.path)
+            self._judge(training.history)
         return self.path
 
     def _judge(self, history: list[dict[str, float]]) -> None:
