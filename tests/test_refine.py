@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from isonet2.commands.plan import noise_levels, without_effect
+from isonet2.commands.plan import noise_levels, plan_of, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.commands.remask import MaskUpdates
 from isonet2.data.files import locked
@@ -351,6 +351,16 @@ def test_method_auto_follows_the_table(star, columns, given, expected, caplog):
     assert choose_method(parameters, TomogramTable.read(star).tomograms) == expected
     both = columns == {"half", "full"} and "method" not in given
     assert ("--method isonet2 " in caplog.text) == both
+
+
+@pytest.mark.parametrize(
+    ("device", "ranks", "batch"), [("cpu", 1, 1), ("cuda", 1, 2), ("cuda", 4, 8)]
+)
+def test_batches_are_small_unless_a_size_is_given(device, ranks, batch):
+    given = {"star_file": "x.star", "epochs": 1}
+    assert plan_of(RefineParameters(**given), "n2n", ranks, 2, device).batch_size == batch
+    asked = RefineParameters(batch_size=12, **given)
+    assert plan_of(asked, "n2n", ranks, 2, device).batch_size == 12
 
 
 def test_noise_levels_follow_their_starting_epochs():
