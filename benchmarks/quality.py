@@ -4,7 +4,8 @@ python benchmarks/quality.py OUT                              own specimen, 100 
 python benchmarks/quality.py OUT --data FOLDER --recipes default plain --steps 200 800 --seeds 0 1
 
 FOLDER holds EVN, ODD, full, truth, tilts.tlt and meta.json, as `isonet.py simulate` writes them.
-What is in OUT/scores.csv already is not computed again, so a run can be stopped and extended.
+A step is four cubes, in batches of any size. What is in OUT/scores.csv already is not computed
+again, so a run can be stopped and extended.
 """
 
 import argparse
@@ -36,10 +37,11 @@ from isonet2.physics.metrics import compare
 from isonet2.reports.table import show_table
 from isonet2.training.sources import sectors_of
 
-BATCH = 4
+CUBES = 4
+"""That count as one step, whatever a recipe's batches hold."""
 SCORES = ("fsc_measured", "fsc_wedge")
 COMMON: dict[str, Any] = {
-    "arch": "unet-small", "cube_size": 48, "batch_size": BATCH, "with_preview": False,
+    "arch": "unet-small", "cube_size": 48, "with_preview": False,
 }  # fmt: skip
 REFINE: dict[str, Any] = {
     **COMMON, "method": "isonet2-n2n", "CTF_mode": "network", "mw_weight": 20.0,
@@ -49,9 +51,10 @@ PUBLISHED = str(Path(__file__).with_name("published.yaml"))
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "plain": {
-        "arch": PUBLISHED, "pairing": "both", "ema": 0.0, "warm_up": 0.0,
+        "arch": PUBLISHED, "batch_size": 4, "pairing": "both", "ema": 0.0, "warm_up": 0.0,
         "learning_rate": 3e-4, "learning_rate_min": 3e-4,
     },
+    "batch-4": {"batch_size": 4},
     "no-fill": {"fill_probability": 0.0},
     "half-fill": {"fill_probability": 0.5},
     "no-average": {"ema": 0.0},
@@ -64,7 +67,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def prepare(data: Path, out: Path, steps: int) -> Path:
-    """Write a table whose epochs have so many steps."""
+    """Write a table whose epochs draw the cubes of so many steps."""
     meta = json.loads((data / "meta.json").read_text())
     defoci = [tomogram.get("defocus", tomogram.get("defocus_A")) for tomogram in meta["tomograms"]]
     return prepare_star(
@@ -74,7 +77,7 @@ def prepare(data: Path, out: Path, steps: int) -> Path:
             odd=data / "ODD",
             tilt_file=data / "tilts.tlt",
             defocus=tuple(defoci),
-            number_subtomos=max(1, round(steps * BATCH / len(defoci))),
+            number_subtomos=max(1, round(steps * CUBES / len(defoci))),
             star_name=out / "tomograms.star",
         )
     )

@@ -19,7 +19,7 @@ run isonet.py prepare_star --even phantom/EVN --odd phantom/ODD --tilt_file phan
   --defocus 25000,35000 --number_subtomos 60
 
 run isonet.py refine tomograms.star -o isonet_maps --CTF_mode network --mw_weight 20 \
-  --arch unet-small --cube_size 48 --batch_size 4 --epochs 5
+  --arch unet-small --cube_size 48 --epochs 5
 
 run isonet.py predict tomograms.star \
   isonet_maps/network_isonet2-n2n_unet-small_48_full.pt -o corrected_tomos

@@ -353,14 +353,12 @@ def test_method_auto_follows_the_table(star, columns, given, expected, caplog):
     assert ("--method isonet2 " in caplog.text) == both
 
 
-@pytest.mark.parametrize(
-    ("device", "ranks", "batch"), [("cpu", 1, 1), ("cuda", 1, 2), ("cuda", 4, 8)]
-)
-def test_batches_are_small_unless_a_size_is_given(device, ranks, batch):
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_a_batch_holds_two_cubes_for_each_device_unless_a_size_is_given(ranks):
     given = {"star_file": "x.star", "epochs": 1}
-    assert plan_of(RefineParameters(**given), "n2n", ranks, 2, device).batch_size == batch
+    assert plan_of(RefineParameters(**given), "n2n", ranks, 2).batch_size == 2 * ranks
     asked = RefineParameters(batch_size=12, **given)
-    assert plan_of(asked, "n2n", ranks, 2, device).batch_size == 12
+    assert plan_of(asked, "n2n", ranks, 2).batch_size == 12
 
 
 def test_noise_levels_follow_their_starting_epochs():

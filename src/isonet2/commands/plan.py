@@ -8,8 +8,7 @@ from isonet2.training.loop import Plan
 TrainParameters = DenoiseParameters | RefineParameters
 
 
-CUBES_PER_DEVICE = {"cuda": 2, "cpu": 1}
-"""Small batches learn most in a given time; a GPU needs two cubes to be busy."""
+CUBES_PER_DEVICE = 2
 
 CTF_PARAMETERS = {
     "clip_first_peak_mode": ("network",),
@@ -33,9 +32,7 @@ def without_effect(parameters: TrainParameters) -> list[str]:
     ]
 
 
-def plan_of(
-    parameters: TrainParameters, method: str, ranks: int, threads: int, device: str
-) -> Plan:
+def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) -> Plan:
     """How long, in which batches and at which rates to train.
 
     Parameters
@@ -48,15 +45,13 @@ def plan_of(
         Devices that share a batch.
     threads
         That read cubes.
-    device
-        Kind of each device, a key of `CUBES_PER_DEVICE`.
 
     Raises
     ------
     InputError
         When the batch cannot be shared by the ranks.
     """
-    batch = parameters.batch_size or CUBES_PER_DEVICE[device] * ranks
+    batch = parameters.batch_size or CUBES_PER_DEVICE * ranks
     if batch % ranks:
         raise InputError(
             f"batch_size {batch}: cannot be shared evenly by {ranks} GPUs; give a multiple of "

@@ -96,7 +96,7 @@ class TrainingRun:
         self.assemble = assembler(sources, both_directions=parameters.pairing == "both")
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
         ranks = max(1, len(devices), self.fabric.world_size)
-        self.plan = plan_of(parameters, method, ranks, threads, self.fabric.device.type)
+        self.plan = plan_of(parameters, method, ranks, threads)
         self.validation: Validation | None = None
         if held:
             self.validation = Validation(

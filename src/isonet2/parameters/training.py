@@ -73,8 +73,7 @@ class TrainingParameters(StarParameters):
     """Frequency below which slow gradients are taken out, in deconvolution and mode wiener."""
 
     batch_size: Annotated[int | None, Field(ge=1), Shown(auto=True)] = None
-    """Sub-tomograms in one step; auto takes 2 for each GPU, or 1 on a processor: small batches
-    learn most in a given time."""
+    """Sub-tomograms in one step; auto takes 2 for each GPU, or 2 on a processor."""
     acc_batches: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are added up for one step, where memory holds no larger batch."""
     loss_func: Literal["L2", "L1", "Huber", "FSC"] = "L2"
