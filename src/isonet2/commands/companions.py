@@ -1,0 +1,221 @@
+"""Columns of the table that come from files beside the tomograms, found by name."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from isonet2.data import coordinates, defoci
+from isonet2.data.defoci import Ctf, read_ctf
+from isonet2.data.names import VOLUME_SUFFIXES, match
+from isonet2.data.pairing import Source, list_files
+from isonet2.data.series import holds
+from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
+from isonet2.data.tomograms import SUBTOMOGRAMS
+from isonet2.data.volumes import Volume, open_volume
+from isonet2.errors import InputError
+from isonet2.parameters import PrepareStarParameters
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong, and what the user should know; each said once with the names it is true of."""
+
+    problems: list[str] = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+
+    def remark(self, text: str, name: str = "") -> None:
+        """Note a remark, and which tomogram it is true of."""
+        self.remarks.setdefault(text, []).extend([name] if name else [])
+
+    def attempt(self, action: Callable[[], T]) -> T | None:
+        """Result of an action, or None and one more problem."""
+        try:
+            return action()
+        except InputError as error:
+            self.problems.append(str(error))
+            return None
+
+    def tell(self) -> None:
+        """Log the remarks; raise the problems."""
+        for text, names in self.remarks.items():
+            log.warning("%s%s", text, f" ({', '.join(names)})" if names else "")
+        if self.problems:
+            raise InputError("\n".join(self.problems))
+
+
+def ctf_columns(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    tilt_files: Sequence[Path | None],
+    findings: Findings,
+) -> dict[str, Sequence[object]]:
+    """Columns of the defocus in angstrom, and of phase shifts in degrees where there are any."""
+    if p.defocus_folder is None:
+        return {"rlnDefocus": _given_defoci(p, len(sources), findings)}
+    endings = tuple(defoci.READERS)
+    files = _matching(p.defocus_folder, "defocus_folder", endings, sources, findings, read_ctf)
+    fits = [
+        findings.attempt(partial(_fit, file, tilts)) if file else None
+        for file, tilts in zip(files, tilt_files, strict=True)
+    ]
+    columns: dict[str, Sequence[object]] = {
+        "rlnDefocus": [fit.defocus if fit else None for fit in fits]
+    }
+    if any(fit.phase_shift for fit in fits if fit):
+        columns["rlnPhaseShift"] = [fit.phase_shift if fit else None for fit in fits]
+    return columns
+
+
+def _fit(path: Path, tilt_file: Path | None) -> Ctf:
+    """CTF at the tilt nearest to zero; what is wrong with the tilt file is said elsewhere.
+
+    Tilts in the order of recording do not count: the programs that fit sort the images.
+    """
+    tilts: tuple[float, ...] = ()
+    with suppress(InputError):
+        tilts = tilts_in_order(tilt_file) if tilt_file else ()
+    in_order = list(tilts) in (sorted(tilts), sorted(tilts)[::-1])
+    return read_ctf(path, tilts if in_order else ())
+
+
+def _given_defoci(
+    p: PrepareStarParameters, count: int, findings: Findings
+) -> Sequence[float | None]:
+    """Defocus of every tomogram in angstrom as the user says it, in the order of their names."""
+    if p.defocus is None:
+        findings.remark(
+            "no defocus is given: rlnDefocus stays None, and CTF modes other than None need it"
+        )
+        return [None] * count
+    values = p.defocus if isinstance(p.defocus, tuple) else (p.defocus,)
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        findings.problems.append(
+            f"defocus has {len(values)} values, but there are {count} tomograms; "
+            f"give one value or {count}"
+        )
+        return [None] * count
+    return values
+
+
+def tilt_files_of(
+    p: PrepareStarParameters, sources: Sequence[Source], findings: Findings
+) -> Sequence[Path | None]:
+    """Tilt file of every tomogram."""
+    if p.tilt_folder is None:
+        return [p.tilt_file] * len(sources)
+    endings = tuple(READERS)
+    return _matching(p.tilt_folder, "tilt_folder", endings, sources, findings, read_tilts)
+
+
+def tilt_columns(
+    p: PrepareStarParameters, files: Sequence[Path | None], findings: Findings
+) -> dict[str, Sequence[object]]:
+    """Columns of the tilt range, and of tilt files or the tilt step where they were given."""
+    if p.tilt_file is None and p.tilt_folder is None:
+        ends = []
+        for option, given, usual in (("tilt_min", p.tilt_min, -60.0), ("tilt_max", p.tilt_max, 60)):
+            if given is None:
+                findings.remark(f"assuming {option} = {usual:g} degrees; tilt files say it better")
+            ends.append(usual if given is None else given)
+        columns = dict(zip(("rlnTiltMin", "rlnTiltMax"), ends, strict=True))
+        if "tilt_step" in p.model_fields_set:
+            columns["rlnTiltStep"] = p.tilt_step
+        return {name: [value] * len(files) for name, value in columns.items()}
+    if p.tilt_min is not None or p.tilt_max is not None:
+        findings.remark("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
+    angles = {file: findings.attempt(partial(read_tilts, file)) for file in set(files) if file}
+    ends_of = [angles[file] if file else None for file in files]
+    return {
+        "rlnTiltMin": [tilts[0] if tilts else None for tilts in ends_of],
+        "rlnTiltMax": [tilts[-1] if tilts else None for tilts in ends_of],
+        "rlnTiltFile": files,
+    }
+
+
+def _matching(
+    folder: Path,
+    option: str,
+    suffixes: Sequence[str],
+    sources: Sequence[Source],
+    findings: Findings,
+    reader: Callable[[Path], object] | None = None,
+) -> list[Path | None]:
+    """One file of a folder for each tomogram, by name, and of the kind that a reader wants."""
+    files = findings.attempt(partial(list_files, folder, suffixes, option))
+    if files is None:
+        return [None] * len(sources)
+    names = [source.name for source in sources]
+    found, unused = match(names, files, suffixes)
+    if reader is not None:
+        fitting = [file for file in files if file not in unused and holds(reader, file)]
+        better, _ = match(names, fitting, suffixes)
+        found |= {name: paths for name, paths in better.items() if paths}
+    for name, paths in found.items():
+        if not paths:
+            findings.problems.append(f"--{option} {folder}: no file for tomogram {name}")
+        elif len(paths) > 1:
+            several = " and ".join(path.name for path in paths)
+            findings.problems.append(f"--{option} {folder}: {several} suit {name}; keep one")
+    if unused:
+        words = ", ".join(path.name for path in unused)
+        findings.remark(f"--{option} {folder}: suits no tomogram: {words}")
+    return [found[source.name][0] if found[source.name] else None for source in sources]
+
+
+def masks_of(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: Findings,
+) -> Sequence[Path | None]:
+    """Masks by name, each of its tomogram's shape."""
+    if p.mask_folder is None:
+        return [None] * len(sources)
+    masks = _matching(p.mask_folder, "mask_folder", VOLUME_SUFFIXES, sources, findings)
+    for source, path in zip(sources, masks, strict=True):
+        mask = findings.attempt(partial(open_volume, path)) if path else None
+        tomogram = volumes[source.name]
+        if mask is not None and tomogram and mask.shape != tomogram[0].shape:
+            findings.problems.append(
+                f"{mask.path}: its shape {mask.shape} (z, y, x) is not that of "
+                f"{tomogram[0].path}, {tomogram[0].shape}; make the mask again"
+            )
+    return masks
+
+
+def subtomograms_of(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: Findings,
+) -> tuple[Sequence[Path | None], Sequence[int]]:
+    """Coordinate files and how many cubes to draw from each tomogram."""
+    share = p.number_subtomos or math.ceil(SUBTOMOGRAMS / max(len(sources), 1))
+    if p.coordinate_folder is None:
+        return [None] * len(sources), [share] * len(sources)
+    suffixes = coordinates.SUFFIXES
+    boxes = _matching(p.coordinate_folder, "coordinate_folder", suffixes, sources, findings)
+    counts = []
+    for source, path in zip(sources, boxes, strict=True):
+        points = findings.attempt(partial(coordinates.read_coordinates, path)) if path else None
+        counts.append(share if points is None else len(points))
+        if points is not None and volumes[source.name]:
+            shape = volumes[source.name][0].shape
+            outside = int(((points < 0) | (points >= shape)).any(axis=1).sum())
+            if outside:
+                findings.problems.append(
+                    f"{path}: {outside} of {len(points)} points lie outside the tomogram of "
+                    f"{shape} voxels (z, y, x); give voxels of this tomogram"
+                )
+    return boxes, counts
