@@ -276,6 +276,7 @@ class _Job:
                 batch=batch,
                 ways=self.restorer.ways,
                 apply_mw_x1=model.apply_mw_x1,
+                in_ball=model.in_ball,
                 progress=bar.update,
             )
 

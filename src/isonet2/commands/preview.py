@@ -30,6 +30,8 @@ class Preview:
         File of the noise-free volume, where there is one.
     treatment, apply_mw_x1
         As in training.
+    in_ball
+        As in `restore`.
     cube_size
         Edge of a tile, voxels.
     precision
@@ -40,6 +42,7 @@ class Preview:
     truth: Path | None
     treatment: CtfTreatment
     apply_mw_x1: bool
+    in_ball: bool
     cube_size: int
     precision: torch.dtype
 
@@ -61,6 +64,7 @@ class Preview:
             write,
             fitted_tiles(source.first.volume.shape, self.cube_size, 1.5, replicas.multiple),
             apply_mw_x1=self.apply_mw_x1,
+            in_ball=self.in_ball,
             merge=False,
         )
         return result

@@ -9,7 +9,7 @@ from isonet2.data.tilts import read_tilts
 from isonet2.data.volumes import write_volume
 from isonet2.parameters import PsfParameters, write_parameters
 from isonet2.physics.fourier import multiplicity, volume
-from isonet2.physics.wedge import Sectors, measured, sectors_of_tilts
+from isonet2.physics.wedge import Sectors, ball, measured, sectors_of_tilts
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ def psf(parameters: PsfParameters) -> Path:
             label=f"IsoNet2 {name} of tilts {words} degrees"[:80],
         )
     count = multiplicity(p.size)
-    ball = (measured(p.size, ((-90.0, 90.0),)) * count).sum()
-    part = float((mask * count).sum() / ball)
+    part = float((mask * count).sum() / (ball(p.size) * count).sum())
     write_parameters(p, p.output_dir)
     log.info("tilts %s degrees measure %.1f %% of the frequencies", words, 100 * part)
     log.info("wrote wedge.mrc and psf.mrc in %s", p.output_dir)

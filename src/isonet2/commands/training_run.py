@@ -27,7 +27,7 @@ from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_ten
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import StepReport, Stopped, Training, best_epoch, fit, start
-from isonet2.training.objectives import Recipe
+from isonet2.training.objectives import LEARNS_CORNERS, Recipe
 from isonet2.training.sampling import Source, Subtomograms
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 
@@ -284,6 +284,7 @@ class TrainingRun:
                 truth=tomogram.ground_truth,
                 treatment=self.treatment,
                 apply_mw_x1=self.recipe.apply_mw_x1,
+                in_ball=self.plan.method not in LEARNS_CORNERS,
                 cube_size=p.cube_size,
                 precision=precision,
             )

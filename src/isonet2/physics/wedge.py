@@ -104,8 +104,19 @@ def measured(
         inside = between if inside is None else inside | between
     if inside is None:
         raise ValueError("sectors must not be empty")
-    ball = kz * kz + ky * ky + kx * kx <= 0.25 + _ROUNDING
-    return (inside & ball).float()
+    return inside * ball(shape, device=device)
+
+
+def ball(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+    """Mark the frequencies up to Nyquist along every direction, `|k| <= 0.5`.
+
+    Returns
+    -------
+    Tensor
+        float32 (z, y, x//2+1), 0 in the corners of the Fourier cube.
+    """
+    kz, ky, kx = frequencies(shape, device=device, dtype=torch.float64)
+    return (kz * kz + ky * ky + kx * kx <= 0.25 + _ROUNDING).float()
 
 
 def clear_wedge(shape: Shape, sectors: Sectors, thickness: float) -> Tensor:

@@ -15,6 +15,7 @@ from isonet2.errors import InputError
 from isonet2.networks import build_network
 from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.training.objectives import LEARNS_CORNERS
 
 FORMAT = 2
 """1 was of networks that added their input to their output."""
@@ -83,6 +84,11 @@ class Checkpoint:
     def is_published(self) -> bool:
         """Whether the published IsoNet2 trained it, which predicts in its own way."""
         return self.version == PUBLISHED
+
+    @property
+    def in_ball(self) -> bool:
+        """Whether training asked nothing of frequencies beyond Nyquist, so that none are kept."""
+        return self.method not in LEARNS_CORNERS and not self.is_published
 
     def network(self) -> nn.Module:
         """Build the network with its weights, in evaluation mode."""

@@ -270,6 +270,9 @@ def fill_wedge(network: Network, teacher: Network, batch: Batch, recipe: Recipe)
     return split_loss(prediction, target, batch, recipe)
 
 
+LEARNS_CORNERS = frozenset({"n2n"})
+"""Methods whose loss counts what lies beyond Nyquist, in the corners of the Fourier cube."""
+
 OBJECTIVES: dict[str, Callable[[Network, Network, Batch, Recipe], Losses]] = {
     "n2n": noise2noise,
     "isonet2-n2n": fill_wedge,

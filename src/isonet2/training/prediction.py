@@ -16,7 +16,7 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.rotation import cube_rotations, rotate_exact
 from isonet2.physics.tiling import AxisTiling, Region, map_tiles
-from isonet2.physics.wedge import Sectors, measured
+from isonet2.physics.wedge import Sectors, ball, measured
 from isonet2.training.sampling import Half
 
 Block = NDArray[np.float32]
@@ -75,13 +75,16 @@ class Replicas:
             mine = [channels_last(folded(n).to(device)) for n in networks]
             self.free.put((device, mine))
 
-    def run(self, cubes: Tensor, weight: Tensor | None, turns: list[Tensor]) -> Tensor:
+    def run(
+        self, cubes: Tensor, weight: Tensor | None, kept: Tensor | None, turns: list[Tensor]
+    ) -> Tensor:
         """Halves (b, h, z, y, x) restored, (b, networks, h, z, y, x).
 
         Each network restores all halves; of two networks and two halves each restores its own,
         (b, 2, 1, z, y, x), so that the two results share neither training nor noise. `turns`
         holds rotations (h, 3, 3), one for each half; what the network makes of the turned
-        halves is turned back and averaged.
+        halves is turned back and averaged. `weight` filters the inputs, `kept` the results; both
+        are (z, y, x//2+1) or None.
         """
         device, networks = self.free.get()
         try:
@@ -91,22 +94,27 @@ class Replicas:
                     device.type, self.precision, enabled=self.precision != torch.float32
                 ),
             ):
-                x = apply_filter(cubes.to(device), None if weight is None else weight.to(device))
+                weight, kept = (None if w is None else w.to(device) for w in (weight, kept))
+                x = apply_filter(cubes.to(device), weight)
                 own = len(networks) == x.shape[1] == 2
                 restored = []
                 for place, network in enumerate(networks):
                     mine = slice(place, place + 1) if own else slice(None)
                     restored.append(_restore_halves(network, x[:, mine], [t[mine] for t in turns]))
-                return torch.stack(restored, 1).cpu()
+                return apply_filter(torch.stack(restored, 1), kept).cpu()
         finally:
             self.free.put((device, networks))
 
-    def __call__(self, cubes: Tensor, weight: Tensor | None, turns: list[Tensor]) -> Tensor:
+    def __call__(
+        self, cubes: Tensor, weight: Tensor | None, kept: Tensor | None, turns: list[Tensor]
+    ) -> Tensor:
         """Share a batch among the devices."""
         if self.count == 1:
-            return self.run(cubes, weight, turns)
+            return self.run(cubes, weight, kept, turns)
         with ThreadPoolExecutor(self.count) as pool:
-            parts = pool.map(lambda part: self.run(part, weight, turns), cubes.chunk(self.count))
+            parts = pool.map(
+                lambda part: self.run(part, weight, kept, turns), cubes.chunk(self.count)
+            )
             return torch.cat(list(parts))
 
 
@@ -211,6 +219,7 @@ def restore(
     batch: int = 1,
     ways: int = 1,
     apply_mw_x1: bool = True,
+    in_ball: bool = False,
     merge: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -233,6 +242,9 @@ def restore(
         Tiles at a time.
     ways
         Ways round in which each half is restored; see `orientations`.
+    in_ball
+        Leave out what results hold beyond Nyquist, in the corners of the Fourier cube: for
+        networks whose training asked nothing of it.
     merge
         Take the mean of the restored halves.
     progress
@@ -240,6 +252,7 @@ def restore(
     """
     edges = (plans[0].tile, plans[1].tile, plans[2].tile)
     weight = input_filter(geometry, treatment, edges, apply_mw_x1=apply_mw_x1)
+    kept = ball(edges) if in_ball else None
 
     def read(region: Region) -> Block:
         return np.stack([half.region(region) for half in halves])
@@ -247,7 +260,7 @@ def restore(
     turns = orientations(geometry.sectors, len(halves), ways)
 
     def function(cubes: Tensor) -> Tensor:
-        restored = replicas(cubes, weight, turns)
+        restored = replicas(cubes, weight, kept, turns)
         return restored.mean(2) if merge else restored.flatten(1, 2)
 
     map_tiles(
