@@ -81,7 +81,7 @@ def training(
     """One row: isonet2-n2n steps of one group of cubes, assembled anew each time."""
     noisy_halves(folder, (cube + 64,) * 3)
     source = noisy_source(folder, 2 * batch)
-    plan = Plan("isonet2-n2n", 1, batch, 1, 1e-3, 0.0, 0.1, 0.999, (0.0,))
+    plan = Plan("isonet2-n2n", 1, batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
     assemble = Assembler([source], CtfTreatment(mode="network"), fabric.device)
     descent = Descent(
         fabric, start(build_network(arch), plan), assemble, Recipe(mw_weight=20.0), plan

@@ -52,13 +52,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "plain": {
         "arch": PUBLISHED, "batch_size": 4, "pairing": "both", "ema": 0.0, "warm_up": 0.0,
-        "learning_rate": 3e-4, "learning_rate_min": 3e-4,
+        "learning_rate": 3e-4, "learning_rate_min": 3e-4, "optimizer": "AdamW",
     },
     "batch-4": {"batch_size": 4},
     "no-fill": {"fill_probability": 0.0},
     "half-fill": {"fill_probability": 0.5},
     "no-average": {"ema": 0.0},
     "instance": {"normalization": "instance"},
+    "adamw": {"optimizer": "AdamW", "learning_rate": 1e-3},
     "add-input": {"arch": PUBLISHED},
     "supervised": {},
 }  # fmt: skip

@@ -78,7 +78,7 @@ class OurTraining:
         folder = Path(self.folder.name)
         noisy_halves(folder, (self.cube + 48,) * 3)
         source = noisy_source(folder)
-        self.plan = Plan("isonet2-n2n", 1, self.batch, 1, 1e-3, 0.0, 0.1, 0.999, (0.0,))
+        self.plan = Plan("isonet2-n2n", 1, self.batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
         self.training = start(build_network(self.arch), self.plan)
         device = torch.device("cpu")
         precision = "bf16-mixed" if autocast_type(device, True) == torch.bfloat16 else "32-true"

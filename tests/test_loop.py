@@ -2,6 +2,7 @@ import copy
 import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from isonet2.training.loop import NotFinite, Plan, Stopped, _to_its_parameters, 
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
 
-PLAN = Plan("isonet2-n2n", 2, 2, 1, 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
+PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
 
 
 def tiny(normalization="batch"):
@@ -78,8 +79,6 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(source, tmp_path, after)
 
 
 def test_training_lowers_the_loss(source):
-    from dataclasses import replace
-
     plan = replace(PLAN, epochs=10, noise_levels=(0.0,) * 10, learning_rate=3e-3)
     history = run(source, start(tiny(), plan), plan).history
     assert history[-1]["loss"] < 0.95 * history[0]["loss"]
@@ -93,9 +92,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(source):
         run(source, start(network, PLAN))
 
 
-def test_accumulated_batches_equal_one_large_batch(source):
-    from dataclasses import replace
+@pytest.mark.parametrize("name", ["Muon", "AdamW"])
+def test_the_optimizer_is_the_one_that_was_chosen(source, name):
+    plan = replace(PLAN, epochs=1, optimizer=name)
+    before = tiny()
+    training = run(source, start(tiny(), plan), plan)
+    assert type(training.optimizer).__name__ == name
+    step = (training.network.up[0].weight - before.up[0].weight).flatten(1)
+    values = torch.linalg.svdvals(step.detach())
+    assert (values[-1] > 0.3 * values[0]) == (name == "Muon")
 
+
+def test_accumulated_batches_equal_one_large_batch(source):
     large = replace(PLAN, epochs=1, batch_size=4)
     parts = replace(PLAN, epochs=1, batch_size=2, acc_batches=2)
     a = run(source, start(tiny("none"), large), large)
@@ -104,8 +112,6 @@ def test_accumulated_batches_equal_one_large_batch(source):
 
 
 def test_memory_that_runs_out_halves_the_pieces_not_the_result(source, monkeypatch):
-    from dataclasses import replace
-
     plan = replace(PLAN, epochs=1, batch_size=4)
     plain = run(source, start(tiny("none"), plan), plan)
     network = tiny("none")
@@ -132,8 +138,6 @@ def test_rate_warms_up_and_falls_to_its_end():
 
 
 def test_the_average_follows_the_weights(source):
-    from dataclasses import replace
-
     present = run(source, start(tiny(), PLAN), replace(PLAN, ema=0.0))
     bare = torch.cat([p.detach().flatten() for p in present.network.parameters()])
     torch.testing.assert_close(weights(present), bare)

@@ -194,7 +194,7 @@ def test_words_become_values(model, name, word, value):
         (RefineParameters, {"prev_tomo_idx": "a"}, "prev_tomo_idx = a .* rlnIndex"),
         (RefineParameters, {"prev_tomo_idx": "5-3"}, "runs backwards"),
         (RefineParameters, {"learning_rate": "nan"}, "learning_rate = nan"),
-        (RefineParameters, {"learning_rate_min": 0.1}, "0.1 is above learning_rate = 0.001"),
+        (RefineParameters, {"learning_rate_min": 0.1}, "0.1 is above learning_rate = 0.002"),
         (RefineParameters, {"noise_level": "[0.1,0.2]"}, "has 0 and noise_level 2 numbers"),
         (RefineParameters, {"noise_level": -1}, "noise_level = -1 is negative"),
         (RefineParameters, {"noise_level": "a,b"}, "noise_level = a,b .* one number"),

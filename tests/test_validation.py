@@ -131,7 +131,7 @@ def test_the_best_epoch_is_that_of_the_lowest_loss():
 
 
 def test_patience_ends_a_run():
-    plan = Plan("n2n", 9, 2, 1, 1e-3, 1e-4, 0.1, 0.9, (0.0,) * 9, patience=2)
+    plan = Plan("n2n", 9, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0,) * 9, patience=2)
     assert [plan.ended(history(*losses)) for losses in ((3, 1), (3, 1, 2), (3, 1, 2, 2))] == [
         False, False, True,
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from isonet2.networks import build_network, channels_last, edge_multiple
 from isonet2.parameters import CheckParameters, package_version
 from isonet2.reports.table import show_table
 from isonet2.training.devices import autocast_type, choose_devices, use_threads
+from isonet2.training.muon import Muon
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def attempt(p: CheckParameters, device: torch.device, arch: str, size: int) -> T
 
 def _steps(p: CheckParameters, network: torch.nn.Module, device: torch.device, size: int) -> float:
     """Seconds that `p.steps` training steps take, after one that warms up."""
-    optimiser = torch.optim.AdamW(network.parameters())
+    optimiser = Muon(network, 1e-3)
     shape = (p.batch_size, 1, size, size, size)
     given, wanted = torch.randn(2, *shape, device=device)
     dtype = autocast_type(device, p.mixed_precision)

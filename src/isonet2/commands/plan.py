@@ -62,6 +62,7 @@ def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) 
         epochs=parameters.epochs,
         batch_size=batch,
         acc_batches=parameters.acc_batches,
+        optimizer=parameters.optimizer,
         learning_rate=parameters.learning_rate,
         learning_rate_min=parameters.learning_rate_min,
         warm_up=parameters.warm_up,

@@ -78,7 +78,7 @@ class TrainingParameters(StarParameters):
     """Batches whose gradients are added up for one step, where memory holds no larger batch."""
     loss_func: Literal["L2", "L1", "Huber", "FSC"] = "L2"
     """Measure of the difference between prediction and target."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
     """Step length of the optimiser at its highest."""
     learning_rate_min: Annotated[float, Field(ge=0, le=1)] = 2e-5
     """Step length at the end of the run, reached along a cosine; at most learning_rate."""
@@ -105,6 +105,9 @@ class TrainingParameters(StarParameters):
     tensorboard: bool = False
     """Write TensorBoard event files beside history.csv."""
 
+    optimizer: Literal["Muon", "AdamW"] = "Muon"
+    """How gradients become steps. Muon makes them orthogonal, and fills the wedge sooner; AdamW is
+    what the published program takes."""
     warm_up: Fraction = 0.05
     """Part of the run over which the step length rises from zero."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -18,6 +18,7 @@ from isonet2.errors import InputError
 from isonet2.networks import channels_last
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import save_tensors
+from isonet2.training.muon import Muon
 from isonet2.training.objectives import OBJECTIVES, Network, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.validation import HELD_OUT
@@ -25,6 +26,10 @@ from isonet2.training.validation import HELD_OUT
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+OPTIMIZERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {
+    "Muon": Muon,
+    "AdamW": lambda network, rate: torch.optim.AdamW(network.parameters(), rate),
+}
 
 
 class Stopped(Exception):
@@ -49,6 +54,8 @@ class Plan:
         Cubes per batch over all devices together.
     acc_batches
         Batches whose gradients are averaged for one step.
+    optimizer
+        Name in `OPTIMIZERS`.
     learning_rate, learning_rate_min
         Start and end of the cosine over the whole run.
     warm_up
@@ -68,6 +75,7 @@ class Plan:
     epochs: int
     batch_size: int
     acc_batches: int
+    optimizer: str
     learning_rate: float
     learning_rate_min: float
     warm_up: float
@@ -119,7 +127,7 @@ class Training:
     average
         Moving average of its weights, in evaluation mode: what predicts.
     optimizer
-        AdamW.
+        Changes its weights.
     epoch
         Epochs completed.
     step
@@ -162,7 +170,7 @@ def start(network: nn.Module, plan: Plan) -> Training:
     """A run that has not learned anything yet."""
     network = channels_last(network)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Training(network, average, torch.optim.AdamW(network.parameters(), plan.learning_rate))
+    return Training(network, average, OPTIMIZERS[plan.optimizer](network, plan.learning_rate))
 
 
 class Descent:
