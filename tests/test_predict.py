@@ -261,9 +261,10 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     assert np.abs(a - b).std() < 0.1 * a.std()
 
 
-def test_a_network_of_the_older_kind_is_refused(tmp_path):
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_network_of_an_older_kind_is_refused(tmp_path, form):
     record = torch.load(save_model(tmp_path / "m.pt"), weights_only=True)
-    torch.save(record | {"format": 1}, tmp_path / "m.pt")
+    torch.save(record | {"format": form}, tmp_path / "m.pt")
     with pytest.raises(InputError, match=r"m\.pt: its network is of an older kind; train it again"):
         Checkpoint.load(tmp_path / "m.pt")
 

@@ -121,6 +121,7 @@ def _options(weights: dict[str, Tensor]) -> dict[str, Any]:
         ),
         "kernel": 3 if first is None else first.shape[-1],
         "normalization": "batch" if normalized else "none",
+        "residual": False,
         "add_input": True,
     }
 

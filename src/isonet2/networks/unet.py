@@ -34,7 +34,7 @@ class UNet(nn.Module):
     normalization
         `batch`, `instance`, `group` or `none`.
     residual
-        Put a residual connection around each block.
+        Put a residual connection around each block, which the published program does not.
     add_input
         Add the input to the output, as the published program does. All noise then has to be
         cancelled exactly, which takes far longer to learn than to leave it out.
@@ -47,7 +47,7 @@ class UNet(nn.Module):
         convolutions: Count = 3,
         kernel: Kernel = 3,
         normalization: Normalization = "batch",
-        residual: bool = False,
+        residual: bool = True,
         add_input: bool = False,
     ) -> None:
         super().__init__()

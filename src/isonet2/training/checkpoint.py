@@ -17,8 +17,8 @@ from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.training.objectives import LEARNS_CORNERS
 
-FORMAT = 2
-"""1 was of networks that added their input to their output."""
+FORMAT = 3
+"""1 was of networks that added their input to their output, 2 of U-Nets without residual blocks."""
 PUBLISHED = "published IsoNet2"
 STATE_FILE = "training_state.pt"
 
@@ -118,7 +118,7 @@ class Checkpoint:
         if is_published(record):
             return _published(path, record)
         form = record.pop("format", None)
-        if form == 1:
+        if form in range(1, FORMAT):
             raise InputError(f"{path}: its network is of an older kind; train it again")
         if form != FORMAT:
             raise InputError(f"{path}: not a checkpoint of this program; give a network_*.pt file")
