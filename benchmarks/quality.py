@@ -60,7 +60,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "no-average": {"ema": 0.0},
     "instance": {"normalization": "instance"},
     "adamw": {"optimizer": "AdamW", "learning_rate": 1e-3},
-    "add-input": {"arch": PUBLISHED},
+    "published-network": {"arch": PUBLISHED},
     "supervised": {},
 }  # fmt: skip
 """`plain` is the published recipe and network at a constant rate: one run gives the whole curve.

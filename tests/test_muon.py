@@ -82,6 +82,23 @@ def test_momentum_is_nesterovs():
     torch.testing.assert_close(layer.weight.detach(), weight)
 
 
+def test_a_closure_makes_the_gradients_of_the_step():
+    mine, theirs = learner(), learner()
+    optimizer = Muon(mine, RATE)
+    x = torch.randn(2, 1, 9, 9, 9, generator=torch.Generator().manual_seed(2))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = mine(x).square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) > 0
+    learn(theirs, Muon(theirs, RATE), steps=1)
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("arch", ["unet-small", "scunet-fast", "HSFormer"])
 def test_matrices_are_layers_with_several_inputs_and_outputs(arch):
     network = build_network(arch)

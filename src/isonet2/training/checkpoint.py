@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def in_ball(self) -> bool:
-        """Whether training asked nothing of frequencies beyond Nyquist, so that none are kept."""
+        """Whether no data taught it what lies beyond Nyquist, so that nothing of that is kept."""
         return self.method not in LEARNS_CORNERS and not self.is_published
 
     def network(self) -> nn.Module:

@@ -77,16 +77,19 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters once."""
+        """Change the parameters once, by the gradients that a closure makes, if there is one."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         groups = self.param_groups
         for group in groups:
             if group["muon"]:
                 self._turn(group)
         self.param_groups = [group for group in groups if not group["muon"]]
         try:
-            return super().step(closure)
+            super().step()
         finally:
             self.param_groups = groups
+        return loss
 
     def _turn(self, group: dict[str, Any]) -> None:
         """Orthogonal steps; weights of one shape together."""

@@ -271,7 +271,7 @@ def fill_wedge(network: Network, teacher: Network, batch: Batch, recipe: Recipe)
 
 
 LEARNS_CORNERS = frozenset({"n2n"})
-"""Methods whose loss counts what lies beyond Nyquist, in the corners of the Fourier cube."""
+"""Methods whose targets hold data beyond Nyquist, in the corners of the Fourier cube."""
 
 OBJECTIVES: dict[str, Callable[[Network, Network, Batch, Recipe], Losses]] = {
     "n2n": noise2noise,

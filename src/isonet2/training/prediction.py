@@ -244,7 +244,7 @@ def restore(
         Ways round in which each half is restored; see `orientations`.
     in_ball
         Leave out what results hold beyond Nyquist, in the corners of the Fourier cube: for
-        networks whose training asked nothing of it.
+        networks that no data taught anything there.
     merge
         Take the mean of the restored halves.
     progress
