@@ -1,4 +1,5 @@
 import logging
+import re
 import warnings
 from pathlib import Path
 
@@ -105,6 +106,31 @@ def test_nothing_to_read_is_an_error(project, caplog):
     table(rlnTomoName="None", rlnDeconvTomoName="None")
     assert run() == 2
     assert "names neither rlnDeconvTomoName nor rlnTomoName nor the two halves" in caplog.text
+
+
+def test_a_slab_takes_the_place_of_the_z_crop(tmp_path, monkeypatch, caplog):
+    """A rough layer of 20 slices in smooth ice, which rises by 10 slices along x."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO)
+    rng = np.random.default_rng(0)
+    z, _, x = np.indices((64, 48, 80))
+    layer = np.abs(z - 32 - (x - 40) / 8) < 10
+    data = rng.normal(0, 1, layer.shape) + layer * rng.normal(0, 8, layer.shape)
+    write_volume("a.mrc", data.astype(np.float32), voxel_size=10.0, label="test")
+    table(rlnTomoName="a.mrc")
+    everything = {"patch_size": 1, "density_percentage": 100, "std_percentage": 100, "z_crop": 0}
+    assert run(slab=True, **everything) == 0
+    told = re.search(r"slab is (\d+) nm thick and lies at (\d+) degrees to the x axis", caplog.text)
+    assert told is not None
+    assert int(told[1]) == pytest.approx(20, abs=4)
+    assert int(told[2]) == pytest.approx(7, abs=1)
+    (row,) = TomogramTable.read("t.star").tomograms
+    mask = open_volume(row.mask).read()
+    assert 2 * (mask * layer).sum() / (mask.sum() + layer.sum()) > 0.9
+    write_volume("a.mrc", rng.normal(0, 1, layer.shape).astype(np.float32), label="test")
+    assert run(slab=True, **everything | {"z_crop": 0.5}) == 0
+    assert "no empty region stands out above or below the specimen; z_crop is used" in caplog.text
+    assert open_volume(row.mask).read().mean() == 0.5
 
 
 def test_a_strange_share_is_warned_of(project, caplog):

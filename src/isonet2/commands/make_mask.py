@@ -12,11 +12,12 @@ from isonet2.data.boundary import read_boundary
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.star import Tomogram, TomogramTable, update
-from isonet2.data.volumes import VolumeWriter, slabs
+from isonet2.data.volumes import Triple, VolumeWriter, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import MakeMaskParameters, package_version
 from isonet2.physics import masking
 from isonet2.physics.binning import bin_volume, unbin
+from isonet2.physics.lamella import Slab
 from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
 from isonet2.training.devices import use_threads
@@ -29,6 +30,7 @@ REMEDIES = {
     masking.BOTH: "raise density_percentage ({density_percentage:g}) or std_percentage "
     "({std_percentage:g})",
     masking.CROP: "lower z_crop ({z_crop:g})",
+    masking.SLAB: "look at the tomogram, or leave out slab",
     masking.BOUNDARY: "draw rlnMaskBoundary around the specimen, in voxels of this tomogram",
 }
 """What to change when nothing is left after a step."""
@@ -77,8 +79,11 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         density_percentage=parameters.density_percentage,
         std_percentage=parameters.std_percentage,
         z_crop=parameters.z_crop,
+        slab=parameters.slab,
         boundary=boundary_of(tomogram),
     )
+    if parameters.slab:
+        _describe(mask.slab, label, source.voxel_size(tomogram))
     refuse_empty(mask, parameters)
     log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
     if not FEW <= mask.fraction <= MANY:
@@ -98,6 +103,25 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
     write_mask(output, voxels, source, tomogram)
     overlay_picture(output.with_suffix(".png"), binned, voxels)
     return output
+
+
+def _describe(slab: Slab | None, label: str, size: Triple | None) -> None:
+    """Say what slab was fitted to a tomogram, or that none was; `size` is that of a voxel."""
+    if slab is None:
+        log.warning(
+            "%s: no empty region stands out above or below the specimen; z_crop is used", label
+        )
+        return
+    thickness = BINNING * slab.thickness
+    along_y, along_x = slab.angles
+    log.info(
+        "%s: the specimen's slab is %s thick and lies at %.0f degrees to the x axis and %.0f "
+        "degrees to the y axis",
+        label,
+        f"{thickness:.0f} voxels" if size is None else f"{thickness * size[2] / 10:.0f} nm",
+        along_x,
+        along_y,
+    )
 
 
 def binned_input(source: TomogramInput) -> NDArray[np.float32]:

@@ -65,6 +65,10 @@ class MakeMaskParameters(StarParameters):
     """Part of the voxels to keep by local standard deviation."""
     z_crop: Annotated[float, Field(ge=0, lt=1), Shown("Basic")] = 0.2
     """Part of the z slices to leave out, half of it at either end."""
+    slab: Annotated[bool, Shown("Basic")] = False
+    """Fit to each tomogram the slab that the specimen fills, two parallel planes, and leave out
+    what lies outside it in place of z_crop: for lamellae. Its thickness and angles are said;
+    where nothing empty stands out beside the specimen, z_crop is used, and said so."""
     tomo_idx: Indices = None
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 

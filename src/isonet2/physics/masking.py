@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from isonet2.physics.lamella import Slab, fit_slab
+
 BINNING = 2
 """The tomogram is binned so many times before its mask is made."""
 
@@ -16,6 +18,7 @@ DENSITY = "local density"
 DEVIATION = "local deviation"
 BOTH = "local density and deviation together"
 CROP = "z crop"
+SLAB = "fitted slab"
 BOUNDARY = "boundary"
 
 
@@ -46,10 +49,13 @@ class SpecimenMask:
     kept
         Part of all voxels that is left after each step, in order; the first two, local density
         and local deviation, stand for themselves.
+    slab
+        What was fitted, if anything; in `voxels`' own voxels.
     """
 
     voxels: Tensor
     kept: dict[str, float] = field(default_factory=dict)
+    slab: Slab | None = None
 
     @property
     def fraction(self) -> float:
@@ -64,6 +70,7 @@ def specimen_mask(
     density_percentage: float = 50.0,
     std_percentage: float = 50.0,
     z_crop: float = 0.2,
+    slab: bool = False,
     boundary: Boundary | None = None,
 ) -> SpecimenMask:
     """Find the specimen in a tomogram.
@@ -80,6 +87,8 @@ def specimen_mask(
         be kept by both.
     z_crop
         Part of the slices to leave out, half of it at either end.
+    slab
+        Leave out what lies outside the specimen's slab instead, where one can be fitted.
     boundary
         Part of the tomogram outside which nothing counts, in voxels before binning.
 
@@ -99,16 +108,22 @@ def specimen_mask(
         return voxels
 
     mask = note(DENSITY, top(local_maximum(x, patch_size), density_percentage))
-    mask &= note(DEVIATION, top(local_deviation(x, patch_size), std_percentage))
+    x = local_deviation(x, patch_size)
+    mask &= note(DEVIATION, top(x, std_percentage))
     note(BOTH, mask)
-    crop = round(z_crop / 2 * len(mask))
-    mask[:crop] = False
-    mask[len(mask) - crop :] = False
-    note(CROP, mask)
+    fitted = fit_slab(x) if slab else None
+    if fitted is not None:
+        mask &= fitted.voxels(mask.shape).to(mask.device)
+        note(SLAB, mask)
+    else:
+        crop = round(z_crop / 2 * len(mask))
+        mask[:crop] = False
+        mask[len(mask) - crop :] = False
+        note(CROP, mask)
     if boundary is not None:
         mask &= inside(boundary, mask.shape).to(mask.device)
         note(BOUNDARY, mask)
-    return SpecimenMask(mask, kept)
+    return SpecimenMask(mask, kept, fitted)
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:
