@@ -65,3 +65,24 @@ def test_shell_correlation_does_not_care_for_scale(pair):
     a = spectrum(pair[0])
     assert LOSSES["FSC"](a, 3 * a, None, SHAPE, None).item() == pytest.approx(0, abs=1e-5)
     assert LOSSES["FSC"](a, -a, None, SHAPE, None).item() == pytest.approx(2, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_how_a_batch_is_split_changes_nothing(pair, name):
+    """Cubes of unlike weights, one of them all zero, together and one at a time."""
+    a, b = (torch.cat([x, x.flip(-1)[:1]]) for x in pair)
+    shape = a.shape
+    weight = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    weight[0, ..., :10] = 0
+    weight[1] = 0
+    region = measured(SHAPE[-3:], ((-60.0, 60.0),)).expand(shape[0], 1, -1, -1, -1)
+    loss = LOSSES[name]
+    together = loss(spectrum(a), spectrum(b), region, shape, weight)
+    one = torch.Size([1, *shape[1:]])
+    alone = [
+        loss(spectrum(a[i : i + 1]), spectrum(b[i : i + 1]), region[:1], one, weight[i : i + 1])
+        for i in range(len(a))
+    ]
+    assert alone[0] != pytest.approx(alone[2].item(), rel=1e-3)
+    assert alone[1] == 0
+    torch.testing.assert_close(together, torch.stack(alone).mean())

@@ -217,3 +217,14 @@ def test_an_output_folder_that_is_a_file_is_refused(project):
     table(rlnTomoName="a.mrc")
     with pytest.raises(InputError, match=r"a\.mrc: is a file; choose a folder"):
         run(output_dir="a.mrc")
+
+
+def test_threads_are_those_asked_for(project):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        table(rlnTomoName="a.mrc")
+        assert run(ncpus=1, **STRICT) == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -296,3 +296,13 @@ def test_ways_round_are_averaged(star, tmp_path):
         found[ways] = open_volume(tmp_path / f"w{ways}" / "TS_01.mrc").read()
     assert np.abs(found[1] - found[4]).max() > 0
     assert (found[2] - found[4]).std() < (found[1] - found[4]).std()
+
+
+def test_threads_are_those_asked_for(star, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        assert go(star, save_model(tmp_path / "m.pt"), ncpus=1) == 0
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

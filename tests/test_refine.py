@@ -13,6 +13,7 @@ import torch
 from isonet2.commands.plan import noise_levels, plan_of, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.commands.remask import MaskUpdates
+from isonet2.commands.training_run import TrainingRun
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
@@ -93,13 +94,19 @@ def test_the_saved_record_runs_again_to_the_same_weights(star):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_two_networks_see_disjoint_halves(star, tmp_path):
+@pytest.fixture
+def wide_star(star, tmp_path):
+    """The same table, of tomograms that are twice as wide along y."""
     for number, column in enumerate(HALVES):
         values = open_volume(TomogramTable.read(star).tomograms[0].column(column)).read()
         wide = tmp_path / f"wide{number}.mrc"
         write_volume(wide, np.concatenate([values, -values], 1), voxel_size=10.0, label="test")
         update(star, 1, {column: wide})
-    paths = refine(RefineParameters(star_file=star, epochs=1, split_halves=True, **QUICK))
+    return star
+
+
+def test_two_networks_see_disjoint_halves(wide_star):
+    paths = refine(RefineParameters(star_file=wide_star, epochs=1, split_halves=True, **QUICK))
     assert [p.name for p in paths] == [f"{NAME}_top.pt", f"{NAME}_bottom.pt"]
     a, b = (Checkpoint.load(p).weights["final.weight"] for p in paths)
     assert not torch.equal(a, b)
@@ -125,6 +132,17 @@ def test_the_latest_mask_serves_a_run_that_goes_on_for_longer(source, tmp_path):
     assert cubes.sources[0].centres is None
     updates.apply(cubes, 18)
     assert len(cubes.sources[0].centres) == 1000
+
+
+def test_a_new_mask_that_leaves_no_room_is_not_taken(source, tmp_path, caplog):
+    cubes = Subtomograms([source], 32, seed=0)
+    updates = MaskUpdates([], [], 60, 2, tmp_path, "full")
+    corner = np.zeros(source.first.volume.shape, np.float32)
+    corner[:4, :4, :4] = 1
+    write_volume(updates.path("TS_01", 20), corner, voxel_size=10.0, label="test")
+    updates.apply(cubes, 20)
+    assert cubes.sources[0].centres is None
+    assert "leaves no room for a cube" in caplog.text
 
 
 def test_deconvolution_and_mask_come_first_when_asked(star, halves):
@@ -437,3 +455,45 @@ def test_a_rank_that_dies_ends_the_run_with_its_traceback(star):
     )
     assert done.returncode != 0
     assert "RuntimeError: this rank is lost" in done.stderr
+
+
+def test_resume_refuses_an_edited_table(star):
+    given = {**QUICK, "star_file": star, "epochs": 1}
+    refine(RefineParameters(**given))
+    update(star, 1, {"rlnTiltMax": 40})
+    with pytest.raises(InputError, match=r"TS_01 was .* to 60, .*, and is .* to 40"):
+        refine(RefineParameters(resume=True, save_interval=3, **given))
+
+
+def test_networks_of_two_runs_never_stand_beside_each_other(wide_star, monkeypatch):
+    """A second run of two networks that is stopped between them, and goes on."""
+    given = {**QUICK, "star_file": wide_star, "epochs": 1, "split_halves": True}
+    refine(RefineParameters(**given))
+    go = TrainingRun.go
+
+    def stopped(run, training):
+        if run.part == "bottom":
+            raise KeyboardInterrupt
+        return go(run, training)
+
+    monkeypatch.setattr(TrainingRun, "go", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        refine(RefineParameters(seed=5, **given))
+    monkeypatch.undo()
+    paths = refine(RefineParameters(seed=5, resume=True, **given))
+    assert [Checkpoint.load(path).parameters["seed"] for path in paths] == [5, 5]
+    aside = sorted(wide_star.parent.glob("isonet_maps/earlier_*"))
+    assert [path.name for path in aside] == ["earlier_1"]
+    assert {path.name for path in paths} <= {path.name for path in aside[0].iterdir()}
+
+
+def test_the_first_tomogram_is_previewed_where_none_has_number_one(star):
+    update(star, 1, {"rlnIndex": 7})
+    (path,) = refine(
+        RefineParameters(star_file=star, **QUICK | {"epochs": 1, "with_preview": True})
+    )
+    assert any(path.parent.glob("*TS_01*.png"))
+    with pytest.raises(InputError, match=r"prev_tomo_idx 1: .* has no tomogram 1"):
+        refine(
+            RefineParameters(star_file=star, prev_tomo_idx="1", **QUICK | {"with_preview": True})
+        )

@@ -8,6 +8,7 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.rotation import moves_wedge, source_size
+from isonet2.training import sampling
 from isonet2.training.assembly import Assembler
 from isonet2.training.sampling import Subtomograms, centres_of_mask
 
@@ -59,13 +60,43 @@ def test_cubes_are_centred_inside_the_mask(source, tmp_path):
     mask = np.zeros(source.first.volume.shape, np.float32)
     mask[20:28, 20:36, 30:40] = 1
     write_volume(tmp_path / "mask.mrc", mask, voxel_size=10.0, label="test")
-    centres, spacing = centres_of_mask(open_volume(tmp_path / "mask.mrc"))
-    assert spacing == 1
-    assert len(centres) == mask.sum()
-    inside = Subtomograms([replace(source, centres=centres)], 16, seed=0)
-    for draw in draws(inside):
+    centres, share = centres_of_mask(open_volume(tmp_path / "mask.mrc"))
+    assert share == pytest.approx(mask.mean())
+    np.testing.assert_array_equal(centres, np.argwhere(mask))
+    inside = Subtomograms([replace(source, centres=centres)], 16, seed=0, random_rot_weight=0.5)
+    found = draws(inside)
+    assert 60 < sum(draw.free for draw in found) < 140
+    for draw in found:
         z, y, x = np.array(draw.low) + 8
         assert mask[z, y, x] == 1
+
+
+def test_a_large_mask_is_thinned_out_evenly(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "MOST_CENTRES", 5000)
+    mask = np.zeros((20, 50, 60), np.int8)
+    mask[3:17, 10:, :37] = 1
+    write_volume(tmp_path / "mask.mrc", mask, label="test")
+    centres, share = centres_of_mask(open_volume(tmp_path / "mask.mrc"))
+    assert share == pytest.approx(mask.mean())
+    assert len(centres) == pytest.approx(mask.sum() / 12, abs=1)
+    assert mask[tuple(centres.T)].all()
+    for axis, (low, high) in enumerate([(3, 17), (10, 50), (0, 37)]):
+        middle = (low + high) / 2
+        assert centres[:, axis].mean() == pytest.approx(middle - 0.5, abs=0.5)
+
+
+def test_points_without_room_for_a_free_turn_are_turned_exactly(source):
+    """A point that its cube fits around, but not the surroundings that a free turn needs."""
+    corner = np.array([[8, 8, 8]], np.int32)
+    here = Subtomograms([replace(source, centres=corner)], 16, seed=0, random_rot_weight=1.0)
+    for draw in draws(here):
+        assert not draw.free
+        assert draw.low == (0, 0, 0)
+
+
+def test_a_tomogram_that_gives_no_cubes_needs_no_room(source):
+    nothing = replace(source, count=0, centres=np.array([[0, 0, 0]], np.int32))
+    assert len(Subtomograms([source, nothing], 16, seed=0)) == source.count
 
 
 def test_a_mask_without_room_is_an_error(source):

@@ -46,7 +46,7 @@ def make_mask(parameters: MakeMaskParameters) -> int:
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
-    use_threads(None)
+    use_threads(parameters.ncpus)
     begin(parameters, table.path, parameters.output_dir)
 
     def work(tomogram: Tomogram, label: str) -> None:

@@ -118,7 +118,7 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
         For a model that cannot be read, or two that do not belong together.
     """
     devices = choose_devices(parameters.gpuID)
-    use_threads(None)
+    use_threads(parameters.ncpus)
     paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])
     models = [Checkpoint.load(path) for path in paths]
     first, last = models[0], models[-1]

@@ -98,7 +98,7 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
         **{name: getattr(parameters, name) for name in told},
         ncpus=parameters.ncpus,
     )
-    masking = MakeMaskParameters(star_file=parameters.star_file)
+    masking = MakeMaskParameters(star_file=parameters.star_file, ncpus=parameters.ncpus)
     if deconv(deconvolution) or make_mask(masking):
         raise InputError(
             "with_deconv True: not every tomogram could be deconvolved and masked (see above); "

@@ -96,8 +96,13 @@ class MaskUpdates:
             ]
             if found:
                 mask = open_volume(self.path(source.name, found[-1]))
-                centres, spacing = centres_of_mask(mask)
+                centres, _ = centres_of_mask(mask)
                 weight = mask if source.weight is not None else None
-                subtomograms.replace(
-                    place, replace(source, centres=centres, spacing=spacing, weight=weight)
-                )
+                renewed = replace(source, centres=centres, weight=weight)
+                if renewed.has_room(subtomograms.size):
+                    subtomograms.replace(place, renewed)
+                else:
+                    log.warning(
+                        "%s: its new mask leaves no room for a cube; the mask it had stays",
+                        source.name,
+                    )

@@ -1,17 +1,20 @@
 """What `denoise` and `refine` share: from the table's rows to trained networks on disk."""
 
 import logging
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from isonet2.commands.plan import TrainParameters, without_effect
 from isonet2.commands.predict import predict
-from isonet2.commands.training_run import TrainingRun
-from isonet2.data.files import make_folder
+from isonet2.commands.training_run import TrainingRun, previewed
+from isonet2.data.files import locked, make_folder
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
-from isonet2.parameters import PredictParameters
+from isonet2.parameters import PredictParameters, write_parameters
+from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.progress import followed
 from isonet2.training.devices import choose_devices, use_threads
 from isonet2.training.objectives import Recipe
@@ -44,7 +47,10 @@ def train(
     """
     if parameters.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard True: the package is missing; pip install tensorboard")
-    make_folder(table.path.resolve().parent)
+    if parameters.with_predict:
+        make_folder(table.path.resolve().parent)
+    if parameters.with_preview:
+        previewed(parameters, table)
     make_folder(parameters.output_dir)
     for text in without_effect(parameters):
         log.warning(text)
@@ -62,7 +68,7 @@ def train(
         mine = [_part_of(source, part) for source in sources]
         runs.append(TrainingRun(parameters, method, mine, recipe, devices, threads, part))
         runs[-1].watch(table)
-    paths = [run.go() for run in runs]
+    paths = _go(runs)
     if parameters.with_predict and runs[0].fabric.is_global_zero:
         status = predict(
             PredictParameters(
@@ -70,6 +76,7 @@ def train(
                 model=paths[0],
                 model2=paths[1] if len(paths) > 1 else None,
                 gpuID=parameters.gpuID,
+                ncpus=parameters.ncpus,
                 input_column=getattr(parameters, "input_column", None),
                 mixed_precision=parameters.mixed_precision,
             )
@@ -77,6 +84,45 @@ def train(
         if status:
             raise InputError("with_predict True: not every tomogram was restored (see above)")
     return paths
+
+
+def _go(runs: list[TrainingRun]) -> list[Path]:
+    """Train one network after the other, in a folder that no other run uses meanwhile.
+
+    What an earlier run left is moved away for all of them before the first begins, so that the
+    networks of two runs never stand beside each other.
+    """
+    begun = [run.begin() for run in runs]
+    parameters, folder = runs[0].parameters, runs[0].folder
+    first = runs[0].fabric.is_global_zero
+    with locked(folder / "run", timeout=1) if first else nullcontext():
+        if first:
+            fresh = [
+                run for run, training in zip(runs, begun, strict=True) if training.updates == 0
+            ]
+            set_aside(folder, [path for run in fresh for path in run.left_behind()])
+            write_parameters(parameters, folder)
+        return [run.go(training) for run, training in zip(runs, begun, strict=True)]
+
+
+def set_aside(folder: Path, files: list[Path]) -> None:
+    """Move files of an earlier run into a folder of their own, with the record of that run."""
+    if not files:
+        return
+    number = 1
+    while (aside := folder / f"earlier_{number}").exists():
+        number += 1
+    aside.mkdir()
+    for path in files:
+        path.rename(aside / path.name)
+    record = folder / FILE_NAME
+    if record.exists():
+        shutil.copy2(record, aside)
+    log.warning(
+        "%s holds an earlier run, which is now in %s (--resume True goes on with a run)",
+        folder,
+        aside,
+    )
 
 
 def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> list[Source]:

@@ -1,9 +1,7 @@
 """One network trained from start to end, with all that is written on the way."""
 
 import logging
-import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,10 @@ import torch
 from isonet2.commands.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.commands.preview import Preview, mean_row, write_scalars
 from isonet2.commands.remask import MaskUpdates, masks_of
-from isonet2.data.files import locked
-from isonet2.data.star import TomogramTable
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.networks import build_network, edge_multiple, network_options
-from isonet2.parameters import package_version, write_parameters
-from isonet2.parameters.record import FILE_NAME
+from isonet2.parameters import package_version
 from isonet2.reports.history import write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
@@ -36,9 +32,23 @@ log = logging.getLogger(__name__)
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
     "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision", "epochs",
-    "patience",
+    "patience", "save_interval",
 }  # fmt: skip
 """Parameters that a resumed run need not share with the run that it continues."""
+
+
+def previewed(parameters: TrainParameters, table: TomogramTable) -> tuple[Tomogram, ...]:
+    """Tomograms to preview: those asked for, else number 1, else the first there is.
+
+    Raises
+    ------
+    InputError
+        For an index that the table does not have.
+    """
+    asked = "prev_tomo_idx" in parameters.model_fields_set
+    if not asked and all(tomogram.index != 1 for tomogram in table.tomograms):
+        return table.tomograms[:1]
+    return table.select(parameters.prev_tomo_idx, "prev_tomo_idx")
 
 
 class TrainingRun:
@@ -79,6 +89,7 @@ class TrainingRun:
         self.remask: MaskUpdates | None = None
         self.fabric = make_fabric(devices, parameters.mixed_precision)
         size = parameters.cube_size
+        self.tomograms = {source.name: source.identity for source in sources}
         held: list[Source] = []
         if parameters.validation is not False:
             sources, held = hold_out(sources, size, small_too=parameters.validation is True)
@@ -119,26 +130,24 @@ class TrainingRun:
         told = self.parameters.model_dump(mode="json")
         kept = {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
         made = {"network_options": self.options, "network_format": FORMAT}
-        return kept | made | {"batch_size": self.plan.batch_size}
+        return kept | made | {"batch_size": self.plan.batch_size, "tomograms": self.tomograms}
 
-    def go(self) -> Path:
-        """Train, and return where the network is."""
+    def begin(self) -> Training:
+        """What the run begins with: a network, or where it stood when it was stopped."""
         self.fabric.launch()
         torch.manual_seed(self.parameters.seed)
         training = start(self._network(), self.plan)
         if self.parameters.resume:
             self._take_over(training)
+        return training
+
+    def go(self, training: Training) -> Path:
+        """Train, and return where the network is."""
         if self.remask is not None:
             self.remask.apply(self.subtomograms, training.epoch)
         self.fabric.barrier()
-        first = self.fabric.is_global_zero
-        with locked(self.folder / "run", timeout=1) if first else nullcontext():
-            if first:
-                if training.updates == 0:
-                    self._set_aside()
-                write_parameters(self.parameters, self.folder)
-            self._fit(training)
-        if first:
+        self._fit(training)
+        if self.fabric.is_global_zero:
             log.info("the network is %s", self.path)
             self._judge(training.history)
         return self.path
@@ -198,28 +207,12 @@ class TrainingRun:
                 )
                 raise KeyboardInterrupt from None
 
-    def _set_aside(self) -> None:
-        """Move what an earlier run left, and this one would replace, to a folder."""
+    def left_behind(self) -> list[Path]:
+        """What an earlier run left, and this one would replace."""
         replaced = [self.state, self.history, self.curve]
         replaced += self.folder.glob(f"{self.stem}*_{self.part}.pt")
         replaced += masks_of(self.folder, self.part)
-        there = [path for path in replaced if path.exists()]
-        if not there:
-            return
-        number = 1
-        while (aside := self.folder / f"earlier_{number}").exists():
-            number += 1
-        aside.mkdir()
-        for path in there:
-            path.rename(aside / path.name)
-        record = self.folder / FILE_NAME
-        if record.exists():
-            shutil.copy2(record, aside)
-        log.warning(
-            "%s holds an earlier run, which is now in %s (--resume True goes on with a run)",
-            self.folder,
-            aside,
-        )
+        return [path for path in replaced if path.exists()]
 
     def _network(self) -> torch.nn.Module:
         """A fresh network, or the pretrained one."""
@@ -257,12 +250,24 @@ class TrainingRun:
             return
         state = load_tensors(self.state, "start anew without --resume")
         earlier = state["run"]
-        changed = [name for name, value in self.record.items() if earlier.get(name) != value]
+        had, has = earlier.get("tomograms", {}), self.tomograms
+        changed = [
+            name
+            for name, value in self.record.items()
+            if name != "tomograms" and earlier.get(name) != value
+        ]
         if changed:
             raise InputError(
                 f"resume: {', '.join(changed)} differ from the run in {self.folder} (it had "
                 f"{', '.join(f'{name} {earlier.get(name)}' for name in changed)}); give the same "
                 f"parameters, or start from its network with --pretrained_model"
+            )
+        if had != has:
+            name = next(n for n in [*had, *has] if had.get(n) != has.get(n))
+            raise InputError(
+                f"resume: the table has changed since the run in {self.folder} began: {name} was "
+                f"{had.get(name, 'not in it')}, and is {has.get(name, 'not in it')}; give the "
+                f"table as it was, or start from the run's network with --pretrained_model"
             )
         training.load(state)
         log.info("going on after %d epochs and %d steps", training.epoch, training.step)
@@ -291,7 +296,7 @@ class TrainingRun:
             for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
         ]
         if p.with_preview:
-            chosen = {tomogram.index for tomogram in table.select(p.prev_tomo_idx, "prev_tomo_idx")}
+            chosen = {tomogram.index for tomogram in previewed(p, table)}
             pairs = zip(table.tomograms, everything, strict=True)
             self.previews = [preview for row, preview in pairs if row.index in chosen]
         updates = getattr(p, "num_mask_updates", 0)

@@ -69,6 +69,8 @@ class MakeMaskParameters(StarParameters):
     """Fit to each tomogram the slab that the specimen fills, two parallel planes, and leave out
     what lies outside it in place of z_crop: for lamellae. Its thickness and angles are said;
     where nothing empty stands out beside the specimen, z_crop is used, and said so."""
+    ncpus: Processors = None
+    """Processor cores to use; auto takes at most 16 of those this process may use."""
     tomo_idx: Indices = None
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
@@ -97,6 +99,8 @@ class PredictParameters(StarParameters):
     gpuID: GpuIds = None
     """GPUs to use, counted among those that the process may see; None takes the one with
     most free memory."""
+    ncpus: Processors = None
+    """Processor cores to use; auto takes at most 16 of those this process may use."""
     tomo_idx: Indices = None
     """Tomograms to restore, by rlnIndex; None or all takes every one."""
     output_prefix: str = ""

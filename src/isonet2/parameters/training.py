@@ -42,7 +42,7 @@ class TrainingParameters(StarParameters):
     prev_tomo_idx: Annotated[
         Indices, Shown("Basic", form="rlnIndex numbers such as 1,3,5-7, or all")
     ] = "1"
-    """Tomograms to preview, by rlnIndex."""
+    """Tomograms to preview, by rlnIndex; unasked, the first one where there is no number 1."""
     save_interval: Annotated[int, Field(ge=1), Shown("Basic", "epochs")] = 10
     """How often a checkpoint is kept for good, and a preview made."""
     with_predict: Annotated[bool, Shown("Basic")] = False
@@ -75,7 +75,7 @@ class TrainingParameters(StarParameters):
     batch_size: Annotated[int | None, Field(ge=1), Shown(auto=True)] = None
     """Sub-tomograms in one step; auto takes 2 for each GPU, or 2 on a processor."""
     acc_batches: Annotated[int, Field(ge=1)] = 1
-    """Batches whose gradients are added up for one step, where memory holds no larger batch."""
+    """Batches whose gradients are averaged for one step, where memory holds no larger batch."""
     loss_func: Literal["L2", "L1", "Huber", "FSC"] = "L2"
     """Measure of the difference between prediction and target."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
@@ -185,8 +185,9 @@ class RefineParameters(TrainingParameters):
         Numbers,
         Shown("Basic", form="one number of 0 or more, or several such as [0,0.1,0.2]"),
     ] = 0.0
-    """Deviation of the noise added to the input in method isonet2, so that it learns to denoise;
-    several levels follow each other at the epochs of noisestartiter."""
+    """Deviation of the noise added to the input, so that the network learns to denoise; for method
+    isonet2, since two halves bring their own. Several levels follow each other at the epochs of
+    noisestartiter."""
     noisestartiter: Annotated[
         Epochs, Shown(unit="epochs", form="rising epoch numbers such as [1,16,31]")
     ] = None

@@ -23,9 +23,11 @@ def _difference(prediction: Tensor, target: Tensor, region: Tensor | None, shape
 
 
 def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over the cubes of each one's weighted mean, so that no split of a batch changes it."""
     if weight is None:
         return values.mean()
-    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+    axes = (1, 2, 3, 4)
+    return ((values * weight).sum(axes) / weight.sum(axes).clamp_min(1.0)).mean()
 
 
 def l2(
@@ -61,7 +63,10 @@ def huber(
 def fsc(
     prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
 ) -> Tensor:
-    """One minus the Fourier shell correlation, mean over the shells below Nyquist."""
+    """One minus the Fourier shell correlation, mean over the shells below Nyquist.
+
+    Shells in which the target holds nothing do not count, nor does a cube without any.
+    """
     if weight is not None:
         prediction, target = (
             torch.fft.rfftn(volume(s, shape) * weight, dim=(-3, -2, -1))
@@ -77,10 +82,11 @@ def fsc(
         return shell_sums(values * double, shell, count)
 
     cross = total((prediction * target.conj()).real)
-    power = total(prediction.abs().square()) * total(target.abs().square())
-    occupied = shell_sums(double.expand(prediction.shape), shell, count) > 0
-    correlation = cross / (power + 1e-12).sqrt()
-    return 1 - (correlation * occupied).sum() / occupied.sum().clamp_min(1)
+    held = total(target.abs().square())
+    correlation = cross / (total(prediction.abs().square()) * held + 1e-12).sqrt()
+    shells_held = (held > 0).sum(-1)
+    mean = (correlation * (held > 0)).sum(-1) / shells_held.clamp_min(1)
+    return ((1 - mean) * (shells_held > 0)).mean()
 
 
 LOSSES: dict[str, Loss] = {"L2": l2, "L1": l1, "Huber": huber, "FSC": fsc}

@@ -1,9 +1,12 @@
 """Where cubes are cut, how they are turned, and how they become a batch."""
 
 import logging
+import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -25,7 +28,7 @@ from isonet2.physics.wedge import Sectors
 
 log = logging.getLogger(__name__)
 
-MOST_CANDIDATES = 4_000_000
+MOST_CENTRES = 500_000
 PREFETCH = 4
 
 Cube = NDArray[np.float32]
@@ -75,8 +78,6 @@ class Source:
         Cubes to draw in an epoch.
     centres
         Voxels (n, 3) that cubes may be centred on; None: everywhere.
-    spacing
-        Edge of the cell that each centre stands for, voxels.
     weight
         Volume whose values weight the loss, or None.
     bounds
@@ -91,9 +92,20 @@ class Source:
     pixel_size: float
     count: int
     centres: NDArray[np.int32] | None = None
-    spacing: int = 1
     weight: Volume | None = None
     bounds: tuple[int, int] | None = None
+
+    @property
+    def identity(self) -> str:
+        """What of the tomogram decides on the numbers of a training run."""
+        z, y, x = self.first.volume.shape
+        files = " and ".join(dict.fromkeys(h.volume.path.name for h in (self.first, self.second)))
+        measured = ", ".join(f"{low:g} to {high:g}" for low, high in self.sectors)
+        places = "everywhere" if self.centres is None else f"at {len(self.centres)} places"
+        return (
+            f"{files}, {x} x {y} x {z} voxels of {self.pixel_size:g} A, tilts {measured}, "
+            f"{self.ctf or 'no CTF'}, {self.count} cubes drawn {places}"
+        )
 
     def limits(self, size: int) -> list[tuple[int, int]]:
         """Lowest and highest corner (inclusive) of a cube of edge `size` that fits, per axis.
@@ -117,36 +129,60 @@ class Source:
         corner = self.centres - size // 2
         low, high = np.array(self.corners(size)).T
         corner = np.where(high == low, low, corner)
-        slack = self.spacing - 1
-        return self.centres[((corner >= low - slack) & (corner <= high)).all(axis=1)]
+        return self.centres[((corner >= low) & (corner <= high)).all(axis=1)]
 
     def has_room(self, size: int) -> bool:
         """Whether a cube of edge `size` can be drawn."""
         return self.centres is None or len(self.fitting_centres(size)) > 0
 
+    def places(self, size: int) -> "Places":
+        """Where cubes of edge `size` may lie."""
+        low, high = np.array(self.corners(size)).T
+        centres = None if self.centres is None else self.fitting_centres(size)
+        return Places(size, low, high, centres)
 
-def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], int]:
-    """Voxels of a mask that are above zero, thinned out where there are very many.
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where cubes of edge `size` may lie: lowest and highest corner, or chosen centres."""
+
+    size: int
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    centres: NDArray[np.int32] | None
+
+    def draw(self, rng: np.random.Generator) -> Position:
+        """Lowest corner of one cube, each place equally likely."""
+        if self.centres is None:
+            corner = rng.integers(self.low, self.high + 1)
+        else:
+            centre = self.centres[rng.integers(len(self.centres))]
+            corner = np.clip(centre - self.size // 2, self.low, self.high)
+        return int(corner[0]), int(corner[1]), int(corner[2])
+
+
+def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], float]:
+    """Voxels of a mask that are above zero, evenly thinned out where there are very many.
 
     Returns
     -------
     tuple
-        Positions (n, 3), and the spacing of the grid that they were looked up on.
+        Positions (n, 3), and the part of its voxels that the mask keeps.
     """
     z, y, x = mask.shape
-    spacing = 1
-    while z * y * x / spacing**3 > MOST_CANDIDATES:
-        spacing += 1
-    found = []
-    for plane in range(0, z, spacing):
+    every = math.ceil(z * y * x / MOST_CENTRES)
+    found, kept = [], 0
+    for plane in range(z):
         values = mask.read((slice(plane, plane + 1), slice(0, y), slice(0, x)))[0]
         if values.min() < 0:
             raise InputError(
                 f"{mask.path}: is no mask, it has values below zero; 0 is outside, 1 inside"
             )
-        spots = np.argwhere(values[::spacing, ::spacing] > 0) * spacing
-        found.append(np.insert(spots, 0, plane, axis=1))
-    return np.concatenate(found).astype(np.int32), spacing
+        spots = np.flatnonzero(values > 0)
+        chosen = spots[-kept % every :: every]
+        found.append(np.stack([np.full_like(chosen, plane), *divmod(chosen, x)], axis=1))
+        kept += len(spots)
+    return np.concatenate(found).astype(np.int32), kept / (z * y * x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +255,30 @@ class Subtomograms:
         self.swap = swap
         rotations = cube_rotations()
         self.rotations = rotations[moves_wedge(rotations)] if turn else rotations[:1]
-        self.centres = [self._fitting(source) for source in self.sources]
+        self.places = [self._places(source) for source in self.sources]
+        self.wide_places = [self._wide_places(source) for source in self.sources]
         self.owners = np.repeat(np.arange(len(sources)), [source.count for source in sources])
 
     def replace(self, place: int, source: Source) -> None:
         """Take another source, such as one with a new mask, in the place of one."""
         self.sources[place] = source
-        self.centres[place] = self._fitting(source)
+        self.places[place] = self._places(source)
+        self.wide_places[place] = self._wide_places(source)
 
     def __len__(self) -> int:
         """Cubes in an epoch."""
         return len(self.owners)
 
-    def _fitting(self, source: Source) -> NDArray[np.int32] | None:
+    def _wide_places(self, source: Source) -> Places | None:
+        """Where the surroundings that a free turn needs lie in the volume with all their voxels."""
+        size = source_size(self.size)
+        inside = all(high >= low for low, high in source.limits(size))
+        return source.places(size) if inside and source.has_room(size) else None
+
+    def _places(self, source: Source) -> Places:
+        places = source.places(self.size)
+        if source.count == 0:
+            return places
         if source.bounds is not None and source.bounds[1] - source.bounds[0] < self.size:
             raise InputError(
                 f"{source.name}: its parts along y for split_halves are "
@@ -245,46 +292,28 @@ class Subtomograms:
                 source.name,
                 self.size,
             )
-        if source.centres is None:
-            return None
-        fits = source.fitting_centres(self.size)
-        if not len(fits):
+        if places.centres is not None and not len(places.centres):
+            assert source.centres is not None
             raise InputError(
                 f"{source.name}: none of the {len(source.centres)} voxels of its mask or "
                 f"coordinate file leaves room for a cube of cube_size {self.size}; choose a "
                 f"smaller cube_size, widen the mask, or use --with_mask False"
             )
-        return fits
+        return places
 
     def draw(self, epoch: int, place: int, owner: int) -> Draw:
         """Choose place, rotation and direction of one cube."""
         rng = np.random.default_rng((self.seed, epoch, place))
-        source = self.sources[owner]
         seed = int(rng.integers(2**31))
         rotation = self.rotations[rng.integers(len(self.rotations))]
-        if rng.random() < self.random_rot_weight:
-            reach = source.limits(source_size(self.size))
-            if all(high >= low for low, high in reach):
-                rotation = random_rotations(1, torch.Generator().manual_seed(seed))[0]
-        limits = source.corners(self.size)
-        if not is_exact(rotation):
-            shift = (source_size(self.size) - self.size) // 2
-            limits = [(low + shift, high + shift) for low, high in reach]
-        low = self._corner(rng, owner, limits)
+        wide = self.wide_places[owner] if rng.random() < self.random_rot_weight else None
+        places = wide or self.places[owner]
+        if wide is not None:
+            rotation = random_rotations(1, torch.Generator().manual_seed(seed))[0]
+        z, y, x = places.draw(rng)
+        shift = (places.size - self.size) // 2
+        low = (z + shift, y + shift, x + shift)
         return Draw(owner, low, rotation, bool(self.swap and rng.random() < 0.5), seed)
-
-    def _corner(
-        self, rng: np.random.Generator, owner: int, limits: list[tuple[int, int]]
-    ) -> Position:
-        centres = self.centres[owner]
-        low, high = np.array(limits).T
-        if centres is None:
-            corner = rng.integers(low, high + 1)
-        else:
-            spacing = self.sources[owner].spacing
-            centre = centres[rng.integers(len(centres))] + rng.integers(spacing, size=3)
-            corner = np.clip(centre - self.size // 2, low, high)
-        return int(corner[0]), int(corner[1]), int(corner[2])
 
     def load(self, draw: Draw) -> Sample:
         """Read what a draw needs."""
@@ -337,18 +366,17 @@ class Subtomograms:
         order = rng.permutation(self.owners)
         order = order[: len(order) // ranks * ranks]
         starts = range(first * batch_size, len(order), batch_size)
-        draws = [
-            [
-                self.draw(epoch, place, int(order[place]))
-                for place in range(start + rank, min(start + batch_size, len(order)), ranks)
-            ]
-            for start in starts
-        ]
+
+        def sample(place: int) -> Sample:
+            return self.load(self.draw(epoch, place, int(order[place])))
+
+        def places(start: int) -> range:
+            return range(start + rank, min(start + batch_size, len(order)), ranks)
+
         with ThreadPoolExecutor(max(1, workers)) as pool:
-            waiting = [[pool.submit(self.load, d) for d in batch] for batch in draws[:PREFETCH]]
-            for number in range(len(draws)):
-                ready = [future.result() for future in waiting.pop(0)]
-                if number + PREFETCH < len(draws):
-                    ahead = draws[number + PREFETCH]
-                    waiting.append([pool.submit(self.load, d) for d in ahead])
+            pending = ([pool.submit(sample, p) for p in places(start)] for start in starts)
+            waiting = deque(islice(pending, PREFETCH))
+            while waiting:
+                ready = [future.result() for future in waiting.popleft()]
+                waiting.extend(islice(pending, 1))
                 yield ready

@@ -1,7 +1,6 @@
 """Rows of the table made ready for training: files opened, checked and standardised."""
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -200,7 +199,7 @@ def training_source(
             f"{tomogram.name}: mask_weighted_loss True needs its mask, and rlnMaskName is empty; "
             f"run isonet.py make_mask"
         )
-    centres, spacing = None, 1
+    centres = None
     if tomogram.box_file is not None:
         centres = np.rint(read_coordinates(tomogram.box_file)).astype(np.int32)
         if with_mask:
@@ -210,8 +209,7 @@ def training_source(
                 tomogram.box_file,
             )
     elif mask is not None and with_mask:
-        centres, spacing = centres_of_mask(mask)
-        share = len(centres) * spacing**3 / math.prod(mask.shape)
+        centres, share = centres_of_mask(mask)
         if not PLAUSIBLE_SHARE[0] <= share <= PLAUSIBLE_SHARE[1]:
             log.warning(
                 "%s: the mask keeps %.1f %% of %s; it must be above 0 where the specimen is, and 0 "
@@ -229,6 +227,5 @@ def training_source(
         pixel_size=geometry.pixel_size,
         count=tomogram.number_subtomos,
         centres=centres,
-        spacing=spacing,
         weight=mask if mask_weighted_loss else None,
     )
