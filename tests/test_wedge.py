@@ -13,7 +13,7 @@ from isonet2.physics.rotation import (
     rotate_free,
     source_size,
 )
-from isonet2.physics.wedge import clear_wedge, measured, sectors_of_tilts
+from isonet2.physics.wedge import ball, between, clear_wedge, measured, planes, sectors_of_tilts
 
 RANGES = [((-60.0, 60.0),), ((-40.0, 62.0),), ((-50.0, -5.0), (5.0, 45.0))]
 
@@ -97,3 +97,23 @@ def test_the_clear_wedge_stays_away_from_measured_frequencies():
     angle = torch.rad2deg(torch.atan2(kz.abs(), kx)).expand(-1, 32, -1)
     reach = max(2.0, math.degrees(math.atan(1 / (thickness * 0.5))))
     assert angle[clear].min() > 60 + reach - 0.5
+
+
+def test_a_sector_twice_is_the_sector_and_a_full_turn_is_the_ball():
+    matrix = random_rotations(1, torch.Generator().manual_seed(0))[0]
+    once, twice = (planes(((-50.0, 30.0),) * n, matrix) for n in (1, 2))
+    assert torch.equal(between((12, 10, 14), once), between((12, 10, 14), twice))
+    everything = measured((12, 10, 14), ((-95.0, 95.0),), matrix)
+    assert torch.equal(everything, ball((12, 10, 14)))
+
+
+def test_masks_of_a_batch_of_rotations_are_those_of_each():
+    matrices = random_rotations(3, torch.Generator().manual_seed(1))
+    together = measured((10, 10, 10), ((-60.0, -5.0), (10.0, 50.0)), matrices)
+    for mask, matrix in zip(together, matrices, strict=True):
+        assert torch.equal(mask, measured((10, 10, 10), ((-60.0, -5.0), (10.0, 50.0)), matrix))
+
+
+def test_without_sectors_there_is_no_mask():
+    with pytest.raises(ValueError, match="sectors"):
+        measured((8, 8, 8), ())

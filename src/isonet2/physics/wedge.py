@@ -7,6 +7,7 @@ continuous range of tilts measures a double wedge around the kx-ky plane.
 import itertools
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -75,36 +76,73 @@ def measured(
     -------
     Tensor
         float32 (..., z, y, x//2+1), limited to the ball `|k| <= 0.5`.
+    """
+    normals = planes(sectors, rotation, margin=margin)
+    return between(shape, normals if rotation is not None else normals.to(device or "cpu"))
+
+
+def planes(sectors: Sectors, rotation: Tensor | None = None, *, margin: float = 0.0) -> Tensor:
+    """Normals of the two planes that bound each measured sector.
+
+    Parameters
+    ----------
+    sectors, rotation, margin
+        As in `measured`.
+
+    Returns
+    -------
+    Tensor
+        float64 (..., sectors, 2, 3), each a (z, y, x) vector, where `rotation` is. They are few:
+        whoever needs masks on a GPU makes them on the CPU and sends them.
+    """
+    if not sectors:
+        raise ValueError("sectors must not be empty")
+    turn = torch.eye(3, dtype=torch.float64) if rotation is None else rotation.double()
+    found = []
+    for low, high in sectors:
+        a, b = math.radians(low - margin), math.radians(high + margin)
+        normals = (math.cos(a), 0.0, -math.sin(a)), (-math.cos(b), 0.0, math.sin(b))
+        if high - low + 2 * margin >= 180:
+            normals = normals[0], normals[0]
+        pair = torch.tensor(normals, dtype=torch.float64, device=turn.device)
+        found.append(torch.stack([turn @ normal for normal in pair], -2))
+    return torch.stack(found, -3)
+
+
+def between(shape: Shape, normals: Tensor) -> Tensor:
+    """Mark the frequencies that lie in one of several sectors.
+
+    Parameters
+    ----------
+    shape
+        Shape (z, y, x) of the volume in real space.
+    normals
+        Of the planes that bound the sectors, from `planes`, (..., sectors, 2, 3); the mask is
+        made where they are.
+
+    Returns
+    -------
+    Tensor
+        float32 (..., z, y, x//2+1), limited to the ball `|k| <= 0.5`.
 
     Notes
     -----
     A direction lies between tilts `a` and `b` (or is the Friedel mate of one that does) when
     the two products with the normals of the bounding planes have one sign. Both are linear in
-    `k`, so a rotated mask is made as exactly as the unrotated one.
+    `k`, so a rotated mask is made as exactly as the unrotated one. One normal twice bounds
+    nothing, and a sector twice is the sector.
     """
-    if rotation is not None:
-        device = rotation.device
-    kz, ky, kx = frequencies(shape, device=device, dtype=torch.float64)
-    turn = torch.eye(3, dtype=torch.float64, device=device)
-    if rotation is not None:
-        turn = rotation.double()
+    kz, ky, kx = frequencies(shape, device=normals.device, dtype=torch.float64)
 
-    def side(normal: tuple[float, float, float]) -> Tensor:
-        n = turn @ torch.tensor(normal, dtype=torch.float64, device=turn.device)
-        nz, ny, nx = (n[..., i, None, None, None] for i in range(3))
+    def side(normal: Tensor) -> Tensor:
+        nz, ny, nx = (normal[..., i, None, None, None] for i in range(3))
         return nz * kz + ny * ky + nx * kx
 
-    inside: Tensor | None = None
-    for low, high in sectors:
-        a, b = math.radians(low - margin), math.radians(high + margin)
-        product = side((math.cos(a), 0.0, -math.sin(a))) * side((-math.cos(b), 0.0, math.sin(b)))
-        between = product >= -_ROUNDING
-        if high - low + 2 * margin >= 180:
-            between = torch.ones_like(between)
-        inside = between if inside is None else inside | between
-    if inside is None:
-        raise ValueError("sectors must not be empty")
-    return inside * ball(shape, device=device)
+    within = (
+        side(sector[..., 0, :]) * side(sector[..., 1, :]) >= -_ROUNDING
+        for sector in normals.unbind(-3)
+    )
+    return reduce(torch.logical_or, within) * ball(shape, device=normals.device)
 
 
 def ball(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:

@@ -9,14 +9,21 @@ from torch import Tensor
 
 from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_slots
 from isonet2.physics.rotation import rotate_exact, rotate_free
-from isonet2.physics.wedge import Sectors, measured
+from isonet2.physics.wedge import Sectors, between, planes
 from isonet2.training.objectives import Batch, Wide
 from isonet2.training.sampling import Cube, Sample, Source
 
 
+def _sent(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for it: to a GPU, from pinned memory."""
+    if device.type == "cuda":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
 @lru_cache(maxsize=64)
 def _measured(size: int, sectors: Sectors, device: torch.device) -> Tensor:
-    return measured((size,) * 3, sectors, device=device)
+    return between((size,) * 3, _sent(planes(sectors), device))
 
 
 @lru_cache(maxsize=64)
@@ -87,26 +94,25 @@ class Assembler:
             ctf=self._ctf(owners, size),
             seeds=[s.draw.seed + (i >= len(samples) // 2) * self.both_directions
                    for i, s in enumerate(samples)],
-            wide=self._wide(samples, owners),
+            wide=self._wide(samples, owners, rotation),
             weight=self._weight(samples),
             noise_level=noise_level,
         )  # fmt: skip
 
     def _cubes(self, cubes: list[Cube]) -> Tensor:
-        stacked = torch.from_numpy(np.stack(cubes))[:, None]
-        if self.device.type == "cuda":
-            stacked = stacked.pin_memory()
-        return stacked.to(self.device, non_blocking=True)
+        return _sent(torch.from_numpy(np.stack(cubes))[:, None], self.device)
 
     def _masks(self, owners: list[Source], size: int) -> Tensor:
         return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]
 
     def _turned(self, owners: list[Source], rotation: Tensor, size: int) -> Tensor:
-        turns = rotation.to(self.device, non_blocking=True)
-        if len({owner.sectors for owner in owners}) == 1:
-            return measured((size,) * 3, owners[0].sectors, turns)[:, None]
-        pairs = zip(owners, turns, strict=True)
-        return torch.stack([measured((size,) * 3, o.sectors, turn) for o, turn in pairs])[:, None]
+        """Masks after rotation; a sector stands several times where others have more of them."""
+        most = max(len(owner.sectors) for owner in owners)
+        normals = [
+            planes([*owner.sectors, *[owner.sectors[0]] * (most - len(owner.sectors))], turn)
+            for owner, turn in zip(owners, rotation, strict=True)
+        ]
+        return between((size,) * 3, _sent(torch.stack(normals), self.device))[:, None]
 
     def _ctf(self, owners: list[Source], size: int) -> CtfSlots:
         if self.treatment.mode == "None":
@@ -119,7 +125,7 @@ class Assembler:
             ]
         )
 
-    def _wide(self, samples: list[Sample], owners: list[Source]) -> Wide | None:
+    def _wide(self, samples: list[Sample], owners: list[Source], rotation: Tensor) -> Wide | None:
         rows = [i for i, s in enumerate(samples) if s.wide is not None]
         if not rows:
             return None
@@ -128,6 +134,7 @@ class Assembler:
         owners = [owners[i] for i in rows]
         return Wide(
             rows=rows,
+            rotation=_sent(rotation[rows], self.device),
             first=self._cubes([pair[0] for pair in pairs]),
             second=self._cubes([pair[1] for pair in pairs]),
             input=self._ctf(owners, size).input,
@@ -140,7 +147,7 @@ class Assembler:
             return None
         weight = self._cubes(found)
         turned = [
-            rotate_free(w[None], s.draw.rotation[None], w.shape[-1])[0]
+            rotate_free(w[None], _sent(s.draw.rotation[None], self.device), w.shape[-1])[0]
             if s.draw.free
             else rotate_exact(w, s.draw.rotation)
             for w, s in zip(weight, samples, strict=True)

@@ -34,6 +34,8 @@ class Wide:
     ----------
     rows
         Their places in the batch.
+    rotation
+        Their rotations, (w, 3, 3).
     first, second
         Halves (w, 1, s, s, s) with `s = source_size(n)`.
     input
@@ -43,6 +45,7 @@ class Wide:
     """
 
     rows: list[int]
+    rotation: Tensor
     first: Tensor
     second: Tensor
     input: Tensor | None
@@ -58,7 +61,7 @@ class Batch:
     first, second
         The two halves (b, 1, n, n, n), standardised, protein bright.
     rotation
-        One proper rotation per cube, (b, 3, 3), on the CPU.
+        One proper rotation per cube, (b, 3, 3), on the CPU, as exact turns follow from its signs.
     measured, turned
         Measured masks as reconstructed and after `rotation`, (b, 1, n, n, n//2+1).
     ctf
@@ -122,6 +125,11 @@ def match(x: Tensor, like: Tensor) -> Tensor:
     return (x - mean) * (wanted / deviation.clamp_min(1e-6)) + centre
 
 
+def _rows(x: Tensor, rows: list[int]) -> Tensor:
+    """Some rows of a batch. A list as an index would be sent to the device, and waited for."""
+    return x if len(rows) == len(x) else torch.stack([x[row] for row in rows])
+
+
 @dataclass(frozen=True, slots=True)
 class _Half:
     """One half of a batch after the input slot: real and Fourier space, with its surroundings."""
@@ -168,15 +176,18 @@ def _fill(
     ]
     if not chosen:
         return None
-    rows = slice(None) if len(chosen) == len(batch.seeds) else chosen
     with torch.no_grad():
-        predicted = spectrum(teacher(half.real[rows]))
+        predicted = spectrum(teacher(_rows(half.real, chosen)))
         if batch.ctf.fill is not None:
-            predicted = predicted * batch.ctf.fill[rows]
+            predicted = predicted * _rows(batch.ctf.fill, chosen)
         noise = _noise_like(half.data - other.data, batch, stream)
-        wanted = predicted + noise[rows] - half.data[rows]
+        wanted = predicted + _rows(noise, chosen) - _rows(half.data, chosen)
+        missing = volume((1 - _rows(batch.measured, chosen)) * wanted, half.real.shape)
+        if len(chosen) == len(batch.seeds):
+            return missing
         fill = torch.zeros_like(half.real)
-        fill[rows] = volume((1 - batch.measured[rows]) * wanted, half.real[rows].shape)
+        for row, part in zip(chosen, missing, strict=True):
+            fill[row] = part
     return fill
 
 
@@ -202,9 +213,11 @@ def _turn(half: _Half, fill: Tensor | None, batch: Batch) -> Tensor:
     rows = [] if batch.wide is None else batch.wide.rows
     for row in set(range(len(x))) - set(rows):
         turned[row] = rotate_exact(x[row], batch.rotation[row])
-    if half.wide is not None:
-        wide = half.wide if fill is None else _surround(half.wide, fill[rows])
-        turned[rows] = rotate_free(wide, batch.rotation[rows], x.shape[-1])
+    if half.wide is not None and batch.wide is not None:
+        wide = half.wide if fill is None else _surround(half.wide, _rows(fill, rows))
+        free = rotate_free(wide, batch.wide.rotation, x.shape[-1])
+        for row, cube in zip(rows, free, strict=True):
+            turned[row] = cube
     return turned
 
 

@@ -1,0 +1,113 @@
+"""Batches are put together, and steps made of them, without waiting for the device."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.wedge import measured
+from isonet2.training import assembly, objectives
+from isonet2.training.assembly import Assembler
+from isonet2.training.objectives import OBJECTIVES, Recipe
+from isonet2.training.sampling import Subtomograms
+
+CPU, DEVICE = torch.device("cpu"), torch.device("meta")
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would make the program wait for a GPU; `meta` stands for one.
+
+    That is a copy that is not `non_blocking`, and a tensor that no operation made: one that
+    torch copied there itself, from numbers in Python or a list that served as an index.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+        self.made = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        made = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        unknown = [x for x in given if x.is_meta and storage(x) not in self.made]
+        copied = any(x.is_meta for x in made) and not all(x.is_meta for x in given if x.dim())
+        asynchronous = kwargs.get("non_blocking") or any(x is True for x in args[2:3])
+        if unknown or (copied and not asynchronous):
+            self.found.append(str(func))
+        self.made |= {storage(x): x for x in made}
+        return result
+
+
+def storage(x):
+    return x.untyped_storage()._cdata
+
+
+def batches_of(sources, **options):
+    subtomograms = Subtomograms(sources, 16, seed=2, **options)
+    return next(subtomograms.batches(0, 6))
+
+
+def zeros(seeds, stream, shape, device):
+    return torch.zeros(shape, device=device)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """What torch cannot do without a device: random numbers. Filters kept from before are gone."""
+    monkeypatch.setattr(objectives, "white_noise", zeros)
+    for kept in (assembly._measured, assembly._slots, objectives._edge):
+        kept.cache_clear()
+
+
+WAITING = {
+    "list as index": lambda x, y: x[[0, 2]],
+    "tensor from numbers": lambda x, y: x[:2] * torch.tensor([[1.0], [2.0]], device=DEVICE),
+    "blocking copy": lambda x, y: y.to(x),
+    "another device": lambda x, y: x.copy_(y),
+}
+
+
+@pytest.mark.parametrize("what", sorted(WAITING))
+def test_what_waits_is_noticed(what):
+    with Waits() as noted:
+        x, y = torch.zeros(4, 2, device=DEVICE), torch.zeros(4, 2)
+        (y.to(x, non_blocking=True) + x[1, 0])[0] = 1.0
+        assert not noted.found
+        WAITING[what](x, y)
+    assert noted.found
+
+
+@pytest.mark.parametrize("method", sorted(OBJECTIVES))
+@pytest.mark.parametrize("loss", ["L2", "FSC"])
+def test_a_step_never_waits_for_the_device(source, quiet, method, loss):
+    weighted = replace(source, weight=source.first.volume)
+    samples = batches_of([weighted], random_rot_weight=0.5)
+    assert 0 < sum(sample.draw.free for sample in samples) < len(samples)
+    assemble = Assembler([weighted], CtfTreatment(mode="network"), DEVICE)
+    recipe = Recipe(loss_func=loss, mw_weight=-1.0, fill_probability=0.5)
+    with Waits() as noted:
+        scale = torch.ones((), device=DEVICE, requires_grad=True)
+        for _ in ("filters are made", "and kept"):
+            noted.found.clear()
+            batch = assemble(samples, 0.1)
+            losses = OBJECTIVES[method](lambda x: scale * x, lambda x: x, batch, recipe)
+            losses.total.backward()
+    assert noted.found == []
+
+
+def test_masks_of_tomograms_with_different_tilts_are_their_own(source):
+    gaps = replace(source, sectors=((-60.0, -20.0), (-5.0, 10.0), (30.0, 55.0)))
+    sources = [replace(source, count=3), replace(gaps, count=3)]
+    samples = batches_of(sources, random_rot_weight=0.5)
+    assert len({sample.draw.source for sample in samples}) == 2
+    batch = Assembler(sources, CtfTreatment(), CPU)(samples)
+    for row, sample in enumerate(samples):
+        sectors = sources[sample.draw.source].sectors
+        assert torch.equal(batch.measured[row, 0], measured((16,) * 3, sectors))
+        turned = measured((16,) * 3, sectors, sample.draw.rotation)
+        assert torch.equal(batch.turned[row, 0], turned)
