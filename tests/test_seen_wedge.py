@@ -60,7 +60,7 @@ def test_what_contradicts_the_declared_tilts_is_said(tmp_path):
     volume = on_disk(tmp_path, noise([(-50, 40)]))
     assert wedge_remark(volume, [(-50, 40)]) is None
     assert wedge_remark(volume, [(-50, -10), (0, 42)]) is None
-    assert "shows -50 to 40; correct rlnTiltMin" in wedge_remark(volume, [(-60, 60)])
+    assert "shows -50 to 40; correct the tilt angles" in wedge_remark(volume, [(-60, 60)])
     assert "reverse the signs" in wedge_remark(volume, [(-40, 50)])
 
 

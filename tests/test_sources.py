@@ -106,7 +106,7 @@ def test_a_mask_of_nearly_all_or_nothing_is_said(tmp_path, halves, caplog, kept,
 
 def test_one_file_as_both_halves_is_refused(tmp_path, halves):
     same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
-    with pytest.raises(InputError, match="stands in the table as both halves"):
+    with pytest.raises(InputError, match="are the same file; give the two halves"):
         make(same, "isonet2-n2n")
 
 

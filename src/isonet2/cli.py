@@ -2,10 +2,14 @@
 
 import logging
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 from isonet2.errors import InputError, sentence
@@ -39,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [plain(word) for word in (sys.argv[1:] if argv is None else argv)]
     _log_to_stderr()
     try:
-        return _run(words)
+        with _ended_by_scheduler():
+            return _run(words)
     except InputError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"{PROGRAM}: {line}\n")
@@ -53,6 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM}: stopped.\n")
         return 130
+
+
+@contextmanager
+def _ended_by_scheduler() -> Iterator[None]:
+    """Let SIGTERM, as schedulers send it, end the program as Ctrl-C does: nothing half-written."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGTERM)
+    if current_thread() is not main_thread() or usual is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def plain(word: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from isonet2.commands.each import begin, for_each
-from isonet2.data.inputs import TomogramInput, open_input
+from isonet2.data.inputs import DECONVOLVED_LABEL, TomogramInput, open_input, past_remarks
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
@@ -65,6 +65,8 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     source = open_input(tomogram, parameters.input_column)
     output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
     source.refuse_to_replace(output)
+    for text in past_remarks(source.volumes, ctf=True):
+        log.warning("%s: %s", label, text)
     pixel = source.pixel_size(tomogram)
     settings = WienerSettings(
         parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
@@ -187,7 +189,7 @@ def _write(
         output,
         like=source.volumes[0],
         voxel_size=source.voxel_size(tomogram),
-        label=f"IsoNet2 {package_version()} CTF deconvolution",
+        label=f"IsoNet2 {package_version()} {DECONVOLVED_LABEL}",
     ) as writer:
         for region in slabs(source.volumes[0]):
             writer.write(region, read(region) * scale + shift)

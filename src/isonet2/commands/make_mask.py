@@ -101,7 +101,8 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
     if old is not None:
         log.warning("%s: the mask that was there is now %s", tomogram.name, old)
     write_mask(output, voxels, source, tomogram)
-    overlay_picture(output.with_suffix(".png"), binned, voxels)
+    if min(voxels.shape) > 1:
+        overlay_picture(output.with_suffix(".png"), binned, voxels)
     return output
 
 

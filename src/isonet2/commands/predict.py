@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from isonet2.commands.each import begin, for_each
 from isonet2.data.files import refuse_to_replace
+from isonet2.data.inputs import RESTORED_LABEL, past_remarks
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -34,7 +35,7 @@ from isonet2.training.prediction import (
     training_tiles,
 )
 from isonet2.training.sampling import Half
-from isonet2.training.sources import geometry_of, halves_of, input_paths
+from isonet2.training.sources import contradictions, geometry_of, halves_of, input_paths
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ DENOISED = ("rlnDenoisedTomoName", Path("denoised_tomos"))
 CORRECTED = ("rlnCorrectedTomoName", Path("corrected_tomos"))
 LABEL_LETTERS = 80
 PART_COLUMNS = ("rlnCorrectedTomoHalf1", "rlnCorrectedTomoHalf2")
+UNLIKE = 1.1
+"""Voxels whose sizes differ by more than this factor show things that a network has not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path]) -> s
         digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
     digest.update(repr(geometry).encode())
     key = digest.hexdigest()[:16]
-    said = f"IsoNet2 {key} {restorer.model.method}: restored, do not average; {package_version()}"
+    said = f"IsoNet2 {key} {restorer.model.method}: {RESTORED_LABEL}; {package_version()}"
     return said[:LABEL_LETTERS]
 
 
@@ -186,6 +189,7 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     sources = input_paths(tomogram, model.method, parameters.input_column)
     halves = halves_of(sources)
     geometry = geometry_of(tomogram, halves[0].volume, mode=model.treatment.mode)
+    _compare_voxels(model, geometry, label)
     output = restorer.output(tomogram)
     note = _label(restorer, geometry, sources)
     parts = _parts(restorer, tomogram)
@@ -196,8 +200,17 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         update(table, tomogram.index, columns)
         return
     paths = [output, *parts]
-    for source, path in itertools.product(sources, paths):
+    named = [tomogram.full, tomogram.half1, tomogram.half2, tomogram.deconvolved, tomogram.mask]
+    inputs = [*sources, *(path for path in (*named, tomogram.ground_truth) if path is not None)]
+    for source, path in itertools.product(inputs, paths):
         refuse_to_replace(path, source, "output_dir")
+    for path in paths:
+        _refuse_foreign(path)
+    volumes = [half.volume for half in halves]
+    remarks = contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf)
+    for text in [*past_remarks(volumes, ctf=model.treatment.mode != "None"), *remarks]:
+        log.warning("%s: %s", label, text)
+    log.info("%s: reading %s", label, " and ".join(str(volume.path) for volume in volumes))
     job = _Job(restorer, halves, geometry, paths, note, label)
     small, tiles = _tiles(restorer, halves[0].volume.shape)
     if not job.fits(tiles, parameters.batch_size or restorer.replicas.count):
@@ -286,6 +299,32 @@ def _parts(restorer: Restorer, tomogram: Tomogram) -> list[Path]:
     if restorer.parameters.model2 is None:
         return []
     return [restorer.output(tomogram, part) for part in ("_half1", "_half2")]
+
+
+def _compare_voxels(model: Checkpoint, geometry: Geometry, label: str) -> None:
+    """Say that a tomogram's voxels are not of the size that the network has learned from."""
+    trained = model.pixel_size
+    if trained and not 1 / UNLIKE < geometry.pixel_size / trained < UNLIKE:
+        log.warning(
+            "%s: has voxels of %g A, and the network was trained on %g A; resize it first",
+            label,
+            geometry.pixel_size,
+            trained,
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise InputError when a file that would be replaced is no result of this program."""
+    if not path.is_file():
+        return
+    try:
+        ours = any(label.startswith("IsoNet2") for label in open_volume(path).header.labels)
+    except InputError:
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{path}: is there already, and no result of this program; choose another output_dir"
+        )
 
 
 def _is_done(path: Path, note: str) -> bool:

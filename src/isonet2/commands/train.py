@@ -11,6 +11,7 @@ from isonet2.commands.plan import TrainParameters, without_effect
 from isonet2.commands.predict import predict
 from isonet2.commands.training_run import TrainingRun, previewed
 from isonet2.data.files import locked, make_folder
+from isonet2.data.inspection import mixed_up
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters, write_parameters
@@ -144,8 +145,16 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
             )
         except InputError as error:
             problems.append(str(error))
+    pairs = [(s.first.volume, s.second.volume) for s in sources if s.second is not s.first]
+    problems += mixed_up(pairs)
     if problems:
         raise InputError("\n".join(problems))
+    columns = {tomogram.deconvolved is None for tomogram in table.tomograms}
+    if method == "isonet2" and len(columns) > 1 and not getattr(parameters, "input_column", None):
+        log.warning(
+            "some rows list a deconvolved tomogram, which is taken, and some do not: run "
+            "isonet.py deconv on all of them, or choose with --input_column"
+        )
     return sources
 
 

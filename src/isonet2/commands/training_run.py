@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -92,7 +93,8 @@ class TrainingRun:
         self.tomograms = {source.name: source.identity for source in sources}
         held: list[Source] = []
         if parameters.validation is not False:
-            sources, held = hold_out(sources, size, small_too=parameters.validation is True)
+            wanted = parameters.validation is True or parameters.patience is not None
+            sources, held = hold_out(sources, size, small_too=wanted)
         drawing = partial(
             Subtomograms,
             size=size,
@@ -120,8 +122,15 @@ class TrainingRun:
         elif parameters.validation or parameters.patience:
             raise InputError(
                 f"validation, patience: no tomogram has specimen {SMALLEST} cubes of cube_size "
-                f"{size} wide along y, or {ROOMY} without --validation True; choose a smaller "
+                f"{size} wide along y, so that a part could be held out; choose a smaller "
                 f"cube_size or leave both out"
+            )
+        elif parameters.validation is None:
+            log.info(
+                "nothing is held out to tell when training is enough: no tomogram has specimen %d "
+                "cubes wide along y (--validation True does so from %d cubes on)",
+                ROOMY,
+                SMALLEST,
             )
 
     @property
@@ -362,4 +371,5 @@ class TrainingRun:
             version=package_version(),
             parameters=self.parameters.model_dump(mode="json"),
             metrics=training.history[-1],
+            pixel_size=median(source.pixel_size for source in self.subtomograms.sources),
         )

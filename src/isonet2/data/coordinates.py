@@ -39,6 +39,11 @@ def read_coordinates(path: Path | str) -> NDArray[np.float64]:
     points: list[list[float]] = []
     places: tuple[int, ...] = (2, 1, 0)
     for number, line in enumerate(lines, 1):
+        if any(len(part.split()) > 1 for part in line.split(",")) and "," in line:
+            raise InputError(
+                f"{path}, line {number}: '{line}' has commas and blanks between its numbers; write "
+                f"points in numbers (12.5), and one kind of separator"
+            )
         words = line.replace(",", " ").split()
         if not words or words[0].startswith("#"):
             continue
@@ -69,6 +74,12 @@ def _from_star(path: Path) -> NDArray[np.float64]:
                 points = block[list(STAR_COLUMNS)].to_numpy().astype(np.float64)
             except ValueError as error:
                 raise InputError(f"{path}: a coordinate is not a number ({error})") from None
+            names = block.get("rlnTomoName")
+            if names is not None and names.nunique() > 1:
+                raise InputError(
+                    f"{path}: holds points of {names.nunique()} tomograms ({names.iloc[0]}, ...); "
+                    f"give one file for each"
+                )
             return _checked(path, points)
     raise InputError(f"{path}: has no columns {', '.join(STAR_COLUMNS[::-1])}")
 

@@ -1,6 +1,7 @@
 """Which file of a tomogram a command reads: the column asked for, or what stands in for it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from isonet2.errors import InputError
 log = logging.getLogger(__name__)
 
 FULL = "rlnTomoName"
+DECONVOLVED = "rlnDeconvTomoName"
 HALVES = "the mean of the two halves"
 
 
@@ -87,14 +89,7 @@ class TomogramInput:
         InputError
             When neither says it.
         """
-        size = self.volumes[0].voxel_size
-        pixel = tomogram.pixel_size or (size[2] if size else None)
-        if pixel is None:
-            raise InputError(
-                "neither rlnPixelSize nor the file's header gives a voxel size; fill in "
-                "rlnPixelSize (angstrom)"
-            )
-        return pixel
+        return pixel_size(tomogram, self.volumes[0])
 
     def refuse_to_replace(self, output: Path, parameter: str = "output_dir") -> None:
         """Raise InputError when `output` is one of the files that are read."""
@@ -102,23 +97,81 @@ class TomogramInput:
             refuse_to_replace(output, volume.path, parameter)
 
 
-def open_input(tomogram: Tomogram, column: str) -> TomogramInput:
-    """Open the tomogram in a column, or in rlnTomoName, or the two halves; say which.
+def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
+    """Pixel size in angstrom: the table's, or the header's where that says nothing.
 
-    The first of these that the row names is taken. A column that neither the table nor any
-    command knows is refused.
+    Where they differ by more than a hundredth, that is said.
+
+    Raises
+    ------
+    InputError
+        When neither says it.
+    """
+    written = volume.voxel_size[2] if volume.voxel_size else None
+    pixel = tomogram.pixel_size or written
+    if pixel is None:
+        raise InputError(
+            f"{tomogram.name}: neither rlnPixelSize nor the file's header gives a voxel size; "
+            f"fill in rlnPixelSize (angstrom)"
+        )
+    if written and abs(pixel / written - 1) > 0.01:
+        log.warning(
+            "%s: rlnPixelSize is %g A, but the header says %g A; the table counts",
+            tomogram.name,
+            pixel,
+            written,
+        )
+    return pixel
+
+
+DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
+"""What the labels of this program's results say."""
+
+
+def past_remarks(volumes: Sequence[Volume], *, ctf: bool) -> list[str]:
+    """What was done to volumes already, and should not be done to them again, by their labels.
+
+    Parameters
+    ----------
+    volumes
+        The tomogram, or its halves.
+    ctf
+        Whether its CTF is about to be undone.
+    """
+    found = []
+    for volume in volumes:
+        said = " ".join(volume.header.labels)
+        if ctf and DECONVOLVED_LABEL in said:
+            found.append(
+                f"{volume.path} was deconvolved already, and its CTF is about to be undone once "
+                f"more; take the tomogram as reconstructed (--input_column rlnTomoName), or leave "
+                f"the CTF alone"
+            )
+        if RESTORED_LABEL in said:
+            found.append(f"{volume.path} was restored already; give the tomogram as reconstructed")
+    return found
+
+
+def open_input(tomogram: Tomogram, column: str) -> TomogramInput:
+    """Open the tomogram in a column; say which.
+
+    In place of rlnDeconvTomoName, where a row has none, rlnTomoName is taken, and in place of
+    that the two halves. Another column that is not there is refused.
 
     Raises
     ------
     InputError
         When there is none of them, or the file cannot be read.
     """
-    for candidate in dict.fromkeys((column, FULL)):
+    wanted = (column, FULL) if column == DECONVOLVED else (column,)
+    for candidate in wanted:
         path = _path(tomogram, candidate)
         if path is not None:
             return _said(tomogram, column, TomogramInput(candidate, (open_volume(path),)))
+    if column not in (DECONVOLVED, FULL):
+        tomogram.column(column)
     if tomogram.half1 is None or tomogram.half2 is None:
-        names = " nor ".join(dict.fromkeys((column, FULL)))
+        names = " nor ".join(wanted)
         raise InputError(
             f"{tomogram.table} names neither {names} nor the two halves of tomogram "
             f"{tomogram.index}; run {MAKERS[FULL]} first"

@@ -23,7 +23,10 @@ Look = NDArray[np.float32]
 
 
 def refuse_dependence(first: Volume, second: Volume) -> None:
-    """Raise InputError for two halves that are one file, or whose noise is the same."""
+    """Raise InputError for two halves that cannot be halves of one tomogram.
+
+    They are one file, or hold the same noise, or the opposite contrast.
+    """
     if first.path.samefile(second.path):
         raise InputError(f"{first.path} and {second.path}: are the same file; give the two halves")
     likeness = noise_correlation(first, second)
@@ -32,6 +35,14 @@ def refuse_dependence(first: Volume, second: Volume) -> None:
             f"{first.path} and {second.path}: hold the same noise (correlation {likeness:.3f}); "
             f"halves must come from different frames or tilts"
         )
+    looks = _look(first), _look(second)
+    if first.shape == second.shape and looks[0].size >= FEWEST_BINS:
+        likeness = float(np.vdot(*looks))
+        if likeness < -CLEARLY:
+            raise InputError(
+                f"{first.path} and {second.path}: have opposite contrast (correlation "
+                f"{likeness:.2f}); invert one of them"
+            )
 
 
 def noise_correlation(first: Volume, second: Volume) -> float:

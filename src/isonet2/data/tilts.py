@@ -5,6 +5,7 @@ in all of them but Warp, where it is `u = x cos t - z sin t` for `t = Angle + Le
 angles change their signs here. Its AreAnglesInverted is about the defocus alone.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -14,6 +15,11 @@ import pandas as pd
 from isonet2.data.blocks import is_missing, read_star
 from isonet2.data.series import OtherContent, lines_of_words, number, read_by_ending, xml_root
 from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LARGE_LEVEL = 3.0
+"""Degrees of a turn about x that can be left out."""
 
 ANGLE = "tilt angle"
 STAR_COLUMNS = {"rlnTomoYTilt": 1, "rlnTomoNominalStageTiltAngle": 1, "wrpAngleTilt": -1}
@@ -117,7 +123,8 @@ def warp_tilts(path: Path, root: Element) -> list[float | None]:
     -----
     Warp projects with `Matrix3.Euler(0, Angle + LevelAngleY, -AxisAngle)` times a turn by
     LevelAngleX about x (`TiltSeries.GetPositionInAllTilts`, github.com/warpem/warp); positions
-    that it wrote for a levelled series agree. The turn about x is left out.
+    that it wrote for a levelled series agree. The turn about x is left out, and said so where
+    it is not small.
     """
     angles, used = ((root.findtext(name) or "").split() for name in ("Angles", "UseTilt"))
     if not angles:
@@ -125,6 +132,14 @@ def warp_tilts(path: Path, root: Element) -> list[float | None]:
     if used and len(used) != len(angles):
         raise InputError(
             f"{path}: <UseTilt> has {len(used)} lines and <Angles> {len(angles)}; import it anew"
+        )
+    about_x = number(f"{path}, LevelAngleX", root.get("LevelAngleX", "0"), "number")
+    if abs(about_x) > LARGE_LEVEL:
+        log.warning(
+            "%s: LevelAngleX is %g degrees: the missing wedge is turned by that about x, which is "
+            "left out here; reconstruct with a LevelAngleX near 0 where you can",
+            path,
+            about_x,
         )
     level = number(f"{path}, LevelAngleY", root.get("LevelAngleY", "0"), "number")
     tilts = [

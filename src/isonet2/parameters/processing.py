@@ -29,7 +29,7 @@ class DeconvParameters(StarParameters):
     """Column of the STAR table that names the tomograms to read."""
     snrfalloff: Annotated[float, Field(ge=0), Shown("Basic")] = 1.0
     """How fast the assumed signal-to-noise ratio falls with frequency; larger is smoother."""
-    deconvstrength: Annotated[float, Shown("Basic")] = 1.0
+    deconvstrength: Annotated[float, Field(ge=-10, le=10), Shown("Basic")] = 1.0
     """Strength; the assumed signal-to-noise ratio starts at 10 to its power."""
     highpassnyquist: Annotated[Fraction, Shown("Basic", "of Nyquist")] = 0.02
     """Frequency below which slow gradients are taken out."""
@@ -38,7 +38,7 @@ class DeconvParameters(StarParameters):
     chunk_size: Annotated[int | None, Field(ge=32), Shown(unit="voxels")] = None
     """Edge of the cubes that a tomogram is worked on in, to bound memory; None takes it whole, or
     256 where memory does not suffice."""
-    overlap_rate: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    overlap_rate: Annotated[float, Field(ge=0, le=0.75)] = 0.25
     """Overlap of neighbouring cubes, as part of chunk_size."""
     ncpus: Processors = None
     """Processor cores to use; auto takes at most 16 of those this process may use."""

@@ -197,7 +197,7 @@ class Json2StarParameters(Parameters):
 
 
 class CheckParameters(Parameters):
-    """Try the machine: versions, devices, and real training steps of the chosen networks on each."""
+    """Try the machine: versions, devices, and real training steps of networks on each."""
 
     command: ClassVar[str] = "check"
     example: ClassVar[str] = "check --arch unet-small,unet-medium --cube_size 64,96"

@@ -67,7 +67,7 @@ class TrainingParameters(StarParameters):
     snrfalloff: Annotated[float, Field(ge=0), Shown("CTF")] = 0.0
     """How fast the assumed signal-to-noise ratio falls with frequency, for deconvolution and
     mode wiener."""
-    deconvstrength: Annotated[float, Shown("CTF")] = 1.0
+    deconvstrength: Annotated[float, Field(ge=-10, le=10), Shown("CTF")] = 1.0
     """Strength of the deconvolution, and of mode wiener."""
     highpassnyquist: Annotated[Fraction, Shown("CTF", "of Nyquist")] = 0.02
     """Frequency below which slow gradients are taken out, in deconvolution and mode wiener."""

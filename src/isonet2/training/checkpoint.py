@@ -66,6 +66,8 @@ class Checkpoint:
         The whole record of the run.
     metrics
         The last row of its history.
+    pixel_size
+        Of the tomograms it was trained on, angstrom; None where it is not known.
     """
 
     method: str
@@ -79,6 +81,7 @@ class Checkpoint:
     version: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    pixel_size: float | None = None
 
     @property
     def is_published(self) -> bool:

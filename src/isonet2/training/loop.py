@@ -20,7 +20,7 @@ from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import save_tensors
 from isonet2.training.muon import Muon
 from isonet2.training.objectives import OBJECTIVES, Network, Recipe
-from isonet2.training.sampling import Sample, Subtomograms
+from isonet2.training.sampling import Sample, Subtomograms, Unreadable
 from isonet2.training.validation import HELD_OUT
 
 log = logging.getLogger(__name__)
@@ -306,6 +306,13 @@ def fit(
     Stopped
         When `stop` said so.
     """
+
+    def save() -> None:
+        if pending:
+            _settle(training, pending, epoch)
+        if fabric.is_global_zero:
+            on_stop(training)
+
     descent = Descent(fabric, training, assemble, recipe, plan)
     rate = plan.learning_rate
     cubes = len(subtomograms) // fabric.world_size * fabric.world_size
@@ -322,7 +329,7 @@ def fit(
             ranks=fabric.world_size,
             workers=plan.workers,
         )
-        for group in _groups(feed, plan.acc_batches):
+        for group in _readable(_groups(feed, plan.acc_batches), save):
             rate = plan.rate(epoch * steps + training.step, plan.epochs * steps)
             pending.append(descent.step(group, rate, plan.noise_levels[epoch]))
             _follow(training, plan.ema)
@@ -360,6 +367,17 @@ def _follow(training: Training, decay: float) -> None:
             average.copy_(present)
 
 
+def _readable(
+    groups: Iterator[list[list[Sample]]], save: Callable[[], None]
+) -> Iterator[list[list[Sample]]]:
+    """Pass batches on; when their files cannot be read any more, save the state before the end."""
+    try:
+        yield from groups
+    except Unreadable:
+        save()
+        raise
+
+
 def _settle(training: Training, pending: list[Tensor], epoch: int) -> float:
     """Fetch the losses of the last steps from the device; the mean total loss of the epoch.
 
@@ -371,13 +389,19 @@ def _settle(training: Training, pending: list[Tensor], epoch: int) -> float:
     for values in torch.stack(pending).tolist():
         if not all(math.isfinite(value) for value in values):
             raise NotFinite(
-                f"the loss became {values[0]} in epoch {epoch + 1}; the last good checkpoint is "
-                f"kept: use --resume with a smaller learning_rate, or --mixed_precision False"
+                f"the loss became {values[0]} in epoch {epoch + 1}; {_remedy(epoch)} a smaller "
+                f"learning_rate, or --mixed_precision False"
             )
         for place, value in enumerate([*values, 1.0]):
             training.sums[place] += value
     pending.clear()
     return training.sums[0] / training.sums[3]
+
+
+def _remedy(epoch: int) -> str:
+    if epoch == 0:
+        return "begin again with"
+    return "the last good checkpoint is kept: use --resume with"
 
 
 def _finish_epoch(fabric: Fabric, training: Training, rate: float, began: float) -> None:

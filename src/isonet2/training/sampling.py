@@ -35,6 +35,10 @@ Cube = NDArray[np.float32]
 Position = tuple[int, int, int]
 
 
+class Unreadable(InputError):
+    """A file that was there when the run began cannot be read any more."""
+
+
 def cube_region(low: Position, size: int) -> Region:
     """Slices of the cube of edge `size` with its lowest corner at `low`."""
     z, y, x = (slice(a, a + size) for a in low)
@@ -50,7 +54,17 @@ class Half:
 
     def region(self, region: Region) -> Cube:
         """Read a region and standardise it: protein bright, mean 0, deviation 1."""
-        block = self.volume.read(region)
+        try:
+            block = self.volume.read(region)
+        except (OSError, ValueError) as error:
+            raise Unreadable(
+                f"{self.volume.path}: could not be read ({error}); is the file still there, and "
+                f"whole?"
+            ) from error
+        if not np.isfinite(block).all():
+            raise InputError(
+                f"{self.volume.path}: holds NaN or infinite values; reconstruct it again"
+            )
         return (np.float32(self.statistics.mean) - block) / np.float32(self.statistics.std)
 
     def cube(self, low: Position, size: int) -> Cube:

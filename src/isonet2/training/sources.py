@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from isonet2.data.coordinates import read_coordinates
+from isonet2.data.inputs import past_remarks, pixel_size
+from isonet2.data.inspection import refuse_dependence
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, in_voxels, open_volume, statistics
 from isonet2.errors import InputError
@@ -19,6 +21,8 @@ from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 log = logging.getLogger(__name__)
 
+UNEQUAL = 3.0
+"""Two halves rarely differ by such a factor."""
 PLAUSIBLE_SHARE = (0.01, 0.95)
 """Part of a tomogram that a mask usually keeps."""
 
@@ -58,27 +62,12 @@ def geometry_of(tomogram: Tomogram, volume: Volume, *, mode: str, bfactor: float
             f"{tomogram.name}: CTF_mode {mode} needs its defocus, and rlnDefocus is empty; fill "
             f"in that column (angstrom), or train with CTF_mode None"
         )
-    written = volume.voxel_size[2] if volume.voxel_size else None
-    pixel = tomogram.pixel_size or written
-    if pixel and written and abs(pixel / written - 1) > 0.01:
-        log.warning(
-            "%s: rlnPixelSize is %g A, but the header says %g A; the table counts",
-            tomogram.name,
-            pixel,
-            written,
-        )
-    if pixel is None:
-        raise InputError(
-            f"{tomogram.name}: neither rlnPixelSize nor the file's header gives a voxel size; "
-            f"fill in rlnPixelSize (angstrom)"
-        )
+    pixel = pixel_size(tomogram, volume)
     return Geometry(sectors_of(tomogram), ctf if mode != "None" else None, pixel)
 
 
 def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
     """Open volumes and measure what standardises them; unequal shapes are refused."""
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise InputError(f"{paths[0]}: stands in the table as both halves; correct the row")
     halves = tuple(Half(v, statistics(v)) for v in map(open_volume, paths))
     for half in halves[1:]:
         if half.volume.shape != halves[0].volume.shape:
@@ -86,6 +75,15 @@ def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
                 f"{half.volume.path}: has {in_voxels(half.volume.shape)} voxels, but "
                 f"{halves[0].volume.path} has {in_voxels(halves[0].volume.shape)}; halves must be "
                 f"of one shape"
+            )
+        refuse_dependence(halves[0].volume, half.volume)
+        ratio = half.statistics.std / halves[0].statistics.std
+        if max(ratio, 1 / ratio) > UNEQUAL:
+            log.warning(
+                "%s: varies %.3g times as much as %s; were both reconstructed in the same way?",
+                half.volume.path,
+                ratio,
+                halves[0].volume.path,
             )
     return halves
 
@@ -191,7 +189,8 @@ def training_source(
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, mode=mode, bfactor=bfactor)
     volumes = [half.volume for half in halves]
-    for text in contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf):
+    remarks = contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf)
+    for text in [*past_remarks(volumes, ctf=mode != "None"), *remarks]:
         log.warning("%s: %s", tomogram.name, text)
     mask = mask_of(tomogram, volume) if with_mask or mask_weighted_loss else None
     if mask is None and mask_weighted_loss:
@@ -210,6 +209,11 @@ def training_source(
             )
     elif mask is not None and with_mask:
         centres, share = centres_of_mask(mask)
+        if share == 0:
+            raise InputError(
+                f"{mask.path}: is 0 everywhere; it must be above 0 where the specimen is: make it "
+                f"again with isonet.py make_mask"
+            )
         if not PLAUSIBLE_SHARE[0] <= share <= PLAUSIBLE_SHARE[1]:
             log.warning(
                 "%s: the mask keeps %.1f %% of %s; it must be above 0 where the specimen is, and 0 "

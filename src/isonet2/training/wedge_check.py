@@ -31,23 +31,24 @@ def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
     Returns
     -------
     str or None
-        None also where no empty wedge can be seen, or the volume or the tilt range is too small
-        to tell.
+        None also where no empty wedge can be seen, or the volume is too small to tell, or the
+        tilt range that is declared and the one that is seen both are.
     """
     low, high = sectors[0][0], sectors[-1][1]
-    if min(volume.shape) < THINNEST or high - low < NARROWEST:
+    if min(volume.shape) < THINNEST:
         return None
     size = [min(BLOCK, edge) for edge in volume.shape]
     power = block_power(_blocks(volume, size))
     seen = None if power is None else seen_wedge(power, size)
-    if seen is None:
+    narrow = high - low < NARROWEST
+    if seen is None or (narrow and seen.high - seen.low < NARROWEST):
         return None
     if (seen.beam, seen.tilt_axis) != (BEAM, TILT_AXIS):
-        return _turned(seen)
+        return None if narrow else _turned(seen)
     if _between(seen.faint_low, low, seen.low) and _between(seen.high, high, seen.faint_high):
         return None
     mirrored = max(abs(seen.low + high), abs(seen.high + low)) <= TOLERANCE
-    remedy = "reverse the signs of the tilts" if mirrored else "correct rlnTiltMin and rlnTiltMax"
+    remedy = "reverse the signs of the tilts" if mirrored else "correct the tilt angles"
     return (
         f"tilts from {low:g} to {high:g} degrees are declared, but its power spectrum shows "
         f"{seen.low:g} to {seen.high:g}; {remedy}"
