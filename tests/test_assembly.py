@@ -7,12 +7,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from isonet2.data.volumes import Statistics
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import OBJECTIVES, Recipe
-from isonet2.training.sampling import Subtomograms
+from isonet2.training.sampling import Half, Subtomograms
 
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
 
@@ -111,3 +113,27 @@ def test_masks_of_tomograms_with_different_tilts_are_their_own(source):
         assert torch.equal(batch.measured[row, 0], measured((16,) * 3, sectors))
         turned = measured((16,) * 3, sectors, sample.draw.rotation)
         assert torch.equal(batch.turned[row, 0], turned)
+    shape = batch.wide.first.shape[-3:]
+    for place, row in enumerate(batch.wide.rows):
+        sectors = sources[samples[row].draw.source].sectors
+        assert torch.equal(batch.wide.measured[place, 0], measured(shape, sectors))
+
+
+def test_weights_turn_as_the_cubes_do(source):
+    """The weight is the very volume that the cubes are cut from."""
+    raw = Half(source.first.volume, Statistics(0.0, -1.0))
+    alike = replace(source, first=raw, second=raw, weight=raw.volume)
+    samples = batches_of([alike], random_rot_weight=0.5)
+    batch = Assembler([alike], CtfTreatment(), CPU)(samples)
+    assert 0 < len(batch.wide.rows) < len(samples)
+    steps = torch.arange(16) - 7.5
+    radius = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")).norm(dim=0)
+    inside = radius < 7
+    for row, rotation in enumerate(batch.rotation):
+        if row not in batch.wide.rows:
+            turned = rotate_exact(batch.first[row], rotation)
+            assert torch.equal(batch.weight[row], turned)
+            continue
+        wide = batch.wide.first[batch.wide.rows.index(row)]
+        turned = rotate_free(wide[None], rotation[None], 16)[0]
+        torch.testing.assert_close(batch.weight[row][:, inside], turned[:, inside])

@@ -179,3 +179,28 @@ def test_start_leaves_two_networks_that_agree():
         assert torch.equal(a, b)
         assert not b.requires_grad
     assert copy.deepcopy(training.average).training is False
+
+
+def test_the_average_comes_gradually_to_its_decay(source):
+    plan = replace(PLAN, ema=0.2, learning_rate=0.1, warm_up=0.0)
+    training = start(tiny(), plan)
+    seen = [weights(training)]
+
+    def watch():
+        present = torch.cat([p.detach().flatten() for p in training.network.parameters()])
+        decay = (1 / 11, 2 / 12, 0.2, 0.2, 0.2, 0.2)[len(seen) - 1]
+        torch.testing.assert_close(weights(training), decay * seen[-1] + (1 - decay) * present)
+        seen.append(weights(training))
+        return False
+
+    run(source, training, plan, stop=watch)
+    assert len(seen) == 7
+
+
+def test_the_average_normalises_as_the_network_has_learned_to(source):
+    training = run(source, start(tiny(), PLAN))
+    untouched = dict(tiny().named_buffers())
+    present = dict(training.network.named_buffers())
+    for name, average in training.average.named_buffers():
+        assert torch.equal(average, present[name])
+        assert not torch.equal(average, untouched[name])

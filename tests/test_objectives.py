@@ -202,3 +202,64 @@ def test_apply_mw_x1_decides_what_the_teacher_sees(source):
         OBJECTIVES["isonet2-n2n"](identity, teacher, batch, recipe)
     torch.testing.assert_close(seen[1], batch.first, atol=1e-5, rtol=0)
     torch.testing.assert_close(seen[0], apply_filter(batch.first, batch.measured))
+
+
+def blobs(size, places):
+    """Gaussians (b, 1, n, n, n) at places (b, p, 3) from the middle, each lower than the last."""
+    steps = torch.arange(size) - (size - 1) / 2
+    grid = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), -1)
+    distances = (grid - places[:, :, None, None, None]).square().sum(-1)
+    heights = torch.arange(places.shape[1], 0, -1)[:, None, None, None]
+    return (heights * torch.exp(-distances / (2 * 2.0**2))).sum(1, keepdim=True)
+
+
+def test_cubes_that_are_turned_freely_are_filled_before(source):
+    """Noise-free blobs whose wedge is filled by the truth are the blobs at their turned places."""
+    batch = make_batch(source, free=1.0)
+    assert batch.wide.rows == list(range(6))
+    places = 6 * torch.rand(6, 3, 3, generator=torch.Generator().manual_seed(0)) - 3
+    truth, turned = blobs(24, places), blobs(24, places @ batch.rotation.mT)
+    wide = blobs(batch.wide.first.shape[-1], places)
+    wide = apply_filter(wide, batch.wide.measured)
+    low = (wide.shape[-1] - 24) // 2
+    data = wide[..., low:-low, low:-low, low:-low]
+    batch = replace(
+        batch, first=data, second=data, wide=replace(batch.wide, first=wide, second=wide)
+    )
+    given = []
+
+    def network(x):
+        given.append(x)
+        return turned
+
+    def likeness(x):
+        wanted = apply_filter(turned, batch.measured)
+        return torch.corrcoef(torch.stack([x.flatten(), wanted.flatten()]))[0, 1]
+
+    objective = OBJECTIVES["isonet2-n2n"]
+    filled, raw = (
+        objective(network, lambda x: truth, batch, Recipe(fill_probability=share)).total
+        for share in (1.0, 0.0)
+    )
+    assert filled < 0.2 * raw
+    assert likeness(given[0]) > 0.97
+    assert likeness(given[1]) < 0.9
+
+
+@pytest.mark.parametrize("mode", sorted(CTF_MODES))
+def test_a_denoiser_sees_and_is_judged_through_the_slots_of_the_mode(source, mode):
+    batch = make_batch(source, mode)
+    truth = torch.randn(batch.first.shape, generator=torch.Generator().manual_seed(0))
+    data = apply_filter(apply_filter(truth, batch.ctf.input), batch.ctf.prediction)
+    batch = replace(batch, first=data, second=data)
+    given = []
+
+    def network(answer):
+        return lambda x: given.append(x) or answer
+
+    objective = OBJECTIVES["n2n"]
+    right = objective(network(apply_filter(truth, batch.ctf.target)), identity, batch, Recipe())
+    assert right.total < 1e-9
+    torch.testing.assert_close(given[0], apply_filter(data, batch.ctf.input))
+    wrong = objective(network(data), identity, batch, Recipe())
+    assert (wrong.total > 0.1) == (mode != "None")
