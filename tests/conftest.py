@@ -1,9 +1,11 @@
 """A small specimen with known physics, made by code, that several tests train on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from isonet2.data.star import write_table
 from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.fourier import apply_filter
@@ -41,3 +43,25 @@ def source(halves):
     """The two halves as training sees them."""
     first, second = (Half(v, statistics(v)) for v in map(open_volume, halves[:2]))
     return Source("TS_01", first, second, SECTORS, ContrastTransfer(30000.0), 10.0, 6)
+
+
+@pytest.fixture
+def star(halves, tmp_path, monkeypatch):
+    """A table with one pair of halves, and its folder as working folder."""
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(
+        {
+            "rlnIndex": [1],
+            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
+            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
+            "rlnPixelSize": [10.0],
+            "rlnDefocus": [30000.0],
+            "rlnTiltMin": [-60],
+            "rlnTiltMax": [60],
+            "rlnNumberSubtomo": [4],
+            "rlnGroundTruth": [halves[2]],
+        }
+    )
+    path = tmp_path / "tomograms.star"
+    write_table(path, frame)
+    return path

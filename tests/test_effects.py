@@ -15,6 +15,7 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.wedge import ball
 from isonet2.training.checkpoint import Checkpoint
+from isonet2.training.prediction import Replicas
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
 SMALL = {"shape": (32, 40, 40), "count": 1, "tilt_step": 6, "snr": 1e9, "membranes": 1}
@@ -59,12 +60,14 @@ def star(halves, tmp_path, monkeypatch):
     return tmp_path / "t.star"
 
 
-def restored(star, mode="None", **options):
-    """What a network that changes nothing makes of the table's tomogram."""
+def restored(star, mode="None", untrained=False, **options):
+    """What a network that changes nothing, or an untrained one, makes of the table's tomogram."""
+    torch.manual_seed(0)
     network = build_network("unet-small", **OPTIONS)
-    with torch.no_grad():
-        network.final.weight.zero_()
-        network.final.bias.zero_()
+    if not untrained:
+        with torch.no_grad():
+            network.final.weight.zero_()
+            network.final.bias.zero_()
     treatment = CtfTreatment(mode=mode, do_phaseflip_input=True)
     Checkpoint(
         method="isonet2-n2n", arch="unet-small", cube_size=32, treatment=treatment,
@@ -103,10 +106,33 @@ def test_the_input_column_is_what_is_restored(star):
     assert found.mean() == pytest.approx(3, abs=0.05)
 
 
-def test_batches_and_precision_change_the_cost_not_the_result(star):
-    usual = restored(star)
-    np.testing.assert_allclose(restored(star, batch_size=1), usual, atol=1e-4)
-    np.testing.assert_allclose(restored(star, mixed_precision=True), usual, atol=0.05)
+def test_tiles_go_to_the_network_in_batches_with_the_same_result(star, monkeypatch):
+    sizes = []
+    run = Replicas.run
+
+    def spy(self, cubes, *rest):
+        sizes.append(len(cubes))
+        return run(self, cubes, *rest)
+
+    monkeypatch.setattr(Replicas, "run", spy)
+    few = {"chunk_size": 32, "overlap_rate": 0.0, "orientations": 1}
+    unchanged = restored(star, **few)
+    found = []
+    for batch in (1, 3):
+        sizes.clear()
+        found.append(restored(star, untrained=True, batch_size=batch, **few))
+        assert max(sizes) == batch
+    assert np.abs(found[0] - unchanged).std() > 0.01 * unchanged.std()
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def test_mixed_precision_changes_the_result_a_little(star, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    full, mixed = (
+        restored(star, untrained=True, mixed_precision=flag, orientations=1)
+        for flag in (False, True)
+    )
+    assert 1e-5 < (mixed - full).std() / full.std() < 0.02
 
 
 def test_the_processor_is_taken_when_it_is_asked_for(star, caplog):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from quick import NAME, QUICK
 
 from isonet2.commands.plan import noise_levels, plan_of, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
@@ -23,36 +24,6 @@ from isonet2.training.checkpoint import STATE_FILE, Checkpoint
 from isonet2.training.sampling import Subtomograms
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
-NAME = "network_isonet2-n2n_unet-small_32"
-QUICK = {
-    "arch": "unet-small",
-    "cube_size": 32,
-    "batch_size": 2,
-    "with_preview": False,
-    "ncpus": 1,
-}
-
-
-@pytest.fixture
-def star(halves, tmp_path, monkeypatch):
-    """A table with one pair of halves, and its folder as working folder."""
-    monkeypatch.chdir(tmp_path)
-    frame = pd.DataFrame(
-        {
-            "rlnIndex": [1],
-            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
-            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
-            "rlnPixelSize": [10.0],
-            "rlnDefocus": [30000.0],
-            "rlnTiltMin": [-60],
-            "rlnTiltMax": [60],
-            "rlnNumberSubtomo": [4],
-            "rlnGroundTruth": [halves[2]],
-        }
-    )
-    path = tmp_path / "tomograms.star"
-    write_table(path, frame)
-    return path
 
 
 def test_a_run_leaves_network_record_history_and_pictures(star):
