@@ -1,9 +1,13 @@
-"""A small specimen with known physics, made by code, that several tests train on."""
+"""What several tests share: a small specimen with known physics, made by code, and tables."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from preparing import volume
+from star_files import OURS, RELION, SERIES, put
 
 from isonet2.data.star import write_table
 from isonet2.data.volumes import open_volume, statistics, write_volume
@@ -65,3 +69,24 @@ def star(halves, tmp_path, monkeypatch):
     path = tmp_path / "tomograms.star"
     write_table(path, frame)
     return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """Two tomograms in halves, and the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("TS_01", "TS_03")):
+        volume(Path(f"EVN/{name}_EVN.mrc"), 2 * index)
+        volume(Path(f"ODD/{name}_ODD.mrc"), 2 * index + 1)
+    return tmp_path
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    return put(tmp_path / "tomograms.star", OURS)
+
+
+@pytest.fixture
+def relion(tmp_path: Path) -> Path:
+    put(tmp_path / "tilt_series" / "TS_01.star", SERIES)
+    return put(tmp_path / "tomograms.star", RELION)

@@ -1,9 +1,4 @@
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -11,19 +6,12 @@ import pytest
 import torch
 from quick import NAME, QUICK
 
-from isonet2.commands.plan import noise_levels, plan_of, without_effect
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
-from isonet2.commands.remask import MaskUpdates
-from isonet2.commands.training_run import TrainingRun
-from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update, write_table
-from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
-from isonet2.training.sampling import Subtomograms
-
-HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 
 
 def test_a_run_leaves_network_record_history_and_pictures(star):
@@ -65,57 +53,6 @@ def test_the_saved_record_runs_again_to_the_same_weights(star):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.fixture
-def wide_star(star, tmp_path):
-    """The same table, of tomograms that are twice as wide along y."""
-    for number, column in enumerate(HALVES):
-        values = open_volume(TomogramTable.read(star).tomograms[0].column(column)).read()
-        wide = tmp_path / f"wide{number}.mrc"
-        write_volume(wide, np.concatenate([values, -values], 1), voxel_size=10.0, label="test")
-        update(star, 1, {column: wide})
-    return star
-
-
-def test_two_networks_see_disjoint_halves(wide_star):
-    paths = refine(RefineParameters(star_file=wide_star, epochs=1, split_halves=True, **QUICK))
-    assert [p.name for p in paths] == [f"{NAME}_top.pt", f"{NAME}_bottom.pt"]
-    a, b = (Checkpoint.load(p).weights["final.weight"] for p in paths)
-    assert not torch.equal(a, b)
-
-
-def test_masks_are_made_anew_from_the_prediction(star):
-    given = QUICK | {"epochs": 3, "num_mask_updates": 1}
-    refine(RefineParameters(star_file=star, **given))
-    path = star.parent / "isonet_maps" / "masks" / "TS_01_full_epoch2.mrc"
-    mask = open_volume(path).read()
-    assert set(np.unique(mask)) == {0.0, 1.0}
-    assert 0.02 < mask.mean() < 0.6
-
-
-def test_the_latest_mask_serves_a_run_that_goes_on_for_longer(source, tmp_path):
-    cubes = Subtomograms([source], 32, seed=0)
-    updates = MaskUpdates([], [], 60, 2, tmp_path, "full")
-    assert updates.after == (20, 40)
-    voxels = np.zeros(source.first.volume.shape, np.float32)
-    voxels[20:30, 20:30, 20:30] = 1
-    write_volume(updates.path("TS_01", 17), voxels, voxel_size=10.0, label="of 50 epochs")
-    updates.apply(cubes, 16)
-    assert cubes.sources[0].centres is None
-    updates.apply(cubes, 18)
-    assert len(cubes.sources[0].centres) == 1000
-
-
-def test_a_new_mask_that_leaves_no_room_is_not_taken(source, tmp_path, caplog):
-    cubes = Subtomograms([source], 32, seed=0)
-    updates = MaskUpdates([], [], 60, 2, tmp_path, "full")
-    corner = np.zeros(source.first.volume.shape, np.float32)
-    corner[:4, :4, :4] = 1
-    write_volume(updates.path("TS_01", 20), corner, voxel_size=10.0, label="test")
-    updates.apply(cubes, 20)
-    assert cubes.sources[0].centres is None
-    assert "leaves no room for a cube" in caplog.text
-
-
 def test_deconvolution_and_mask_come_first_when_asked(star, halves):
     update(star, 1, {"rlnTomoName": halves[0]})
     given = QUICK | {"epochs": 1, "with_deconv": True, "method": "isonet2", "noise_level": 0.1}
@@ -129,33 +66,6 @@ def test_deconvolution_and_mask_come_first_when_asked(star, halves):
 def test_prediction_follows_when_asked(star):
     refine(RefineParameters(star_file=star, epochs=1, with_predict=True, **QUICK))
     assert TomogramTable.read(star).tomograms[0].corrected is not None
-
-
-def test_scalars_go_to_tensorboard_when_asked(star):
-    pytest.importorskip("tensorboard")
-    refine(RefineParameters(star_file=star, epochs=1, tensorboard=True, **QUICK))
-    events = list((star.parent / "isonet_maps" / "tensorboard" / "full").iterdir())
-    assert events
-    assert b"n2n" in events[0].read_bytes()
-
-
-def test_a_pretrained_network_is_the_start(star):
-    first = refine(RefineParameters(star_file=star, epochs=1, output_dir="a", **QUICK))[0]
-    still = QUICK | {"learning_rate": 1e-12, "learning_rate_min": 0.0, "ema": 0.0}
-    second = refine(
-        RefineParameters(star_file=star, epochs=1, output_dir="b", pretrained_model=first, **still)
-    )[0]
-    a, b = (Checkpoint.load(p).weights["first.weight"] for p in (first, second))
-    torch.testing.assert_close(a, b)
-    with pytest.raises(InputError, match="unet-medium"):
-        refine(
-            RefineParameters(
-                star_file=star,
-                epochs=1,
-                pretrained_model=first,
-                **(QUICK | {"arch": "unet-medium"}),
-            )
-        )
 
 
 def test_a_ctf_mode_without_defocus_is_refused(star):
@@ -205,85 +115,9 @@ def test_deconvolution_before_training_keeps_its_own_defaults(star, halves, monk
         deconvolve_first(RefineParameters(**given))
 
 
-def test_what_is_given_and_does_nothing_is_said(star, halves, caplog):
-    given = {"star_file": star, "bfactor": 200}
-    network = RefineParameters(CTF_mode="network", **given)
-    assert without_effect(network) == []
-    (text,) = without_effect(RefineParameters(**given))
-    assert text == "bfactor has no effect in CTF_mode None, only in network"
-    assert (
-        without_effect(
-            RefineParameters(snrfalloff=0.0, **network.model_dump(exclude={"snrfalloff"}))
-        )
-        == []
-    )
-    update(star, 1, {"rlnMaskName": halves[2]})
-    refine(RefineParameters(epochs=1, **given, **QUICK))
-    assert text in caplog.text
-    assert "masks are listed and not used" in caplog.text
-
-
 def test_weights_from_a_mask_need_the_mask(star):
     with pytest.raises(InputError, match="mask_weighted_loss True needs its mask"):
         refine(RefineParameters(star_file=star, mask_weighted_loss=True, **QUICK))
-
-
-def test_networks_of_two_parts_must_see_different_voxels(star):
-    with pytest.raises(InputError, match="28 voxels wide, fewer than cube_size 32"):
-        refine(RefineParameters(star_file=star, split_halves=True, **QUICK))
-
-
-def test_a_preview_that_fails_does_not_stop_the_training(star, tmp_path, caplog):
-    small = np.zeros((8, 8, 8), np.float32)
-    write_volume(tmp_path / "small.mrc", small, voxel_size=10.0, label="test")
-    update(star, 1, {"rlnGroundTruth": tmp_path / "small.mrc"})
-    given = QUICK | {"epochs": 1, "with_preview": True}
-    (path,) = refine(RefineParameters(star_file=star, **given))
-    assert path.is_file()
-    assert "the preview failed, and training goes on" in caplog.text
-
-
-def test_a_run_may_go_on_with_a_lower_rate(star):
-    given = {**QUICK, "star_file": star, "epochs": 2}
-    refine(RefineParameters(**given))
-    refine(RefineParameters(resume=True, learning_rate=1e-5, mixed_precision=False, **given))
-    with pytest.raises(InputError, match="batch_size differ"):
-        refine(RefineParameters(**(given | {"resume": True, "batch_size": 4})))
-
-
-def test_a_run_may_go_on_for_longer(star, caplog):
-    given = {**QUICK, "star_file": star, "output_dir": star.parent / "o", "resume": True}
-    refine(RefineParameters(**given, epochs=1))
-    refine(RefineParameters(**given, epochs=2))
-    history = pd.read_csv(star.parent / "o" / "history.csv")
-    assert history["epoch"].tolist() == [1, 2]
-    assert history["learning_rate"][1] < history["learning_rate"][0]
-    refine(RefineParameters(**given, epochs=1))
-    assert "ended after 2 epochs; a larger --epochs trains further" in caplog.text
-
-
-def test_an_earlier_run_is_set_aside(star):
-    given = {**QUICK, "star_file": star, "epochs": 1, "output_dir": star.parent / "o"}
-    (first,) = refine(RefineParameters(**given))
-    weights = Checkpoint.load(first).weights
-    other = star.parent / "o" / "network_isonet2_unet-small_32_full.pt"
-    other.write_bytes(b"of another method")
-    refine(RefineParameters(seed=1, **given))
-    kept = star.parent / "o" / "earlier_1"
-    names = {path.name for path in kept.iterdir()}
-    assert names == {first.name, STATE_FILE, "history.csv", "loss_full.png", "params.yaml"}
-    old = Checkpoint.load(kept / first.name).weights
-    assert all(torch.equal(old[key], weights[key]) for key in weights)
-    assert any(not torch.equal(Checkpoint.load(first).weights[key], old[key]) for key in old)
-    assert other.exists()
-
-
-def test_two_runs_in_one_folder_are_refused(star):
-    folder = star.parent / "o"
-    folder.mkdir()
-    with locked(folder / "run"), pytest.raises(InputError, match="in use by another run"):
-        refine(RefineParameters(star_file=star, epochs=1, output_dir=folder, **QUICK))
-    assert not (folder / "params.yaml").exists()
 
 
 def test_a_table_without_cubes_is_refused(star):
@@ -291,30 +125,6 @@ def test_a_table_without_cubes_is_refused(star):
     with pytest.raises(InputError, match="rlnNumberSubtomo is 0 everywhere"):
         refine(RefineParameters(star_file=star, epochs=1, **QUICK))
     assert not (star.parent / "isonet_maps" / "params.yaml").exists()
-
-
-def test_a_damaged_state_is_refused(star):
-    refine(RefineParameters(star_file=star, epochs=1, **QUICK))
-    state = star.parent / "isonet_maps" / STATE_FILE
-    state.write_bytes(state.read_bytes()[:5000])
-    with pytest.raises(InputError, match="start anew without --resume"):
-        refine(RefineParameters(star_file=star, epochs=1, resume=True, **QUICK))
-
-
-def test_resume_refuses_other_parameters(star):
-    refine(RefineParameters(star_file=star, epochs=1, **QUICK))
-    with pytest.raises(InputError, match="mw_weight"):
-        refine(RefineParameters(star_file=star, epochs=1, resume=True, mw_weight=7, **QUICK))
-
-
-def test_resume_refuses_an_edited_architecture(star):
-    arch = star.parent / "own.yaml"
-    arch.write_text("family: unet\nfilters: 8\n")
-    given = {**QUICK, "star_file": star, "epochs": 1, "arch": str(arch)}
-    refine(RefineParameters(**given))
-    arch.write_text("family: unet\nfilters: 16\n")
-    with pytest.raises(InputError, match="network_options"):
-        refine(RefineParameters(resume=True, **given))
 
 
 @pytest.mark.parametrize(
@@ -340,131 +150,3 @@ def test_method_auto_follows_the_table(star, columns, given, expected, caplog):
     assert choose_method(parameters, TomogramTable.read(star).tomograms) == expected
     both = columns == {"half", "full"} and "method" not in given
     assert ("--method isonet2 " in caplog.text) == both
-
-
-@pytest.mark.parametrize("ranks", [1, 4])
-def test_a_batch_holds_two_cubes_for_each_device_unless_a_size_is_given(ranks):
-    given = {"star_file": "x.star", "epochs": 1}
-    assert plan_of(RefineParameters(**given), "n2n", ranks, 2).batch_size == 2 * ranks
-    asked = RefineParameters(batch_size=12, **given)
-    assert plan_of(asked, "n2n", ranks, 2).batch_size == 12
-
-
-def test_noise_levels_follow_their_starting_epochs():
-    parameters = RefineParameters(
-        star_file="x.star", epochs=5, noise_level="[0.1,0.2]", noisestartiter="[2,4]"
-    )
-    assert noise_levels(parameters) == (0.0, 0.1, 0.1, 0.2, 0.2)
-    assert noise_levels(RefineParameters(star_file="x", epochs=2, noise_level=0.3)) == (0.3, 0.3)
-
-
-def command(*words, epochs=4):
-    """A refine command line that runs on one thread."""
-    return [
-        "-m", "isonet2", "refine", "tomograms.star", "--arch", "unet-small", "--cube_size", "32",
-        "--batch_size", "2", "--epochs", str(epochs), "--with_preview", "False",
-        "--gpuID", "cpu", "--ncpus", "1", *words,
-    ]  # fmt: skip
-
-
-def execute(*words, folder):
-    """Run Python with these arguments in a folder, to the end."""
-    subprocess.run([sys.executable, *words], cwd=folder, check=True, timeout=300)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(star, number):
-    folder = star.parent
-    execute(*command("-o", "whole"), folder=folder)
-    with subprocess.Popen([sys.executable, *command("-o", "cut")], cwd=folder) as process:
-        state = folder / "cut" / STATE_FILE
-        until = time.monotonic() + 100
-        while not state.exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        os.kill(process.pid, number)
-    assert process.returncode != 0
-    execute(*command("-o", "cut", "--resume"), folder=folder)
-    a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("whole", "cut"))
-    assert all(torch.equal(a[k], b[k]) for k in a)
-
-
-@pytest.mark.slow
-def test_two_ranks_with_half_the_batch_equal_one_with_the_whole(star):
-    folder = star.parent
-    plain = ("--normalization", "none", "--mixed_precision", "False")
-    execute(*command(*plain, "-o", "one", epochs=1), folder=folder)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    execute(*launcher, *command(*plain, "-o", "two", epochs=1), folder=folder)
-    a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("one", "two"))
-    for key in a:
-        torch.testing.assert_close(a[key], b[key], atol=5e-4, rtol=1e-2)
-
-
-DYING = """
-import os, sys
-from isonet2.cli import main
-from isonet2.training.loop import Descent
-
-def step(self, *rest):
-    raise RuntimeError("this rank is lost")
-
-if os.environ["RANK"] == "1":
-    Descent.step = step
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.slow
-def test_a_rank_that_dies_ends_the_run_with_its_traceback(star):
-    script = star.parent / "dying.py"
-    script.write_text(DYING)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    words = [*launcher, str(script), *command()[2:]]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=star.parent, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode != 0
-    assert "RuntimeError: this rank is lost" in done.stderr
-
-
-def test_resume_refuses_an_edited_table(star):
-    given = {**QUICK, "star_file": star, "epochs": 1}
-    refine(RefineParameters(**given))
-    update(star, 1, {"rlnTiltMax": 40})
-    with pytest.raises(InputError, match=r"TS_01 was .* to 60, .*, and is .* to 40"):
-        refine(RefineParameters(resume=True, save_interval=3, **given))
-
-
-def test_networks_of_two_runs_never_stand_beside_each_other(wide_star, monkeypatch):
-    """A second run of two networks that is stopped between them, and goes on."""
-    given = {**QUICK, "star_file": wide_star, "epochs": 1, "split_halves": True}
-    refine(RefineParameters(**given))
-    go = TrainingRun.go
-
-    def stopped(run, training):
-        if run.part == "bottom":
-            raise KeyboardInterrupt
-        return go(run, training)
-
-    monkeypatch.setattr(TrainingRun, "go", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        refine(RefineParameters(seed=5, **given))
-    monkeypatch.undo()
-    paths = refine(RefineParameters(seed=5, resume=True, **given))
-    assert [Checkpoint.load(path).parameters["seed"] for path in paths] == [5, 5]
-    aside = sorted(wide_star.parent.glob("isonet_maps/earlier_*"))
-    assert [path.name for path in aside] == ["earlier_1"]
-    assert {path.name for path in paths} <= {path.name for path in aside[0].iterdir()}
-
-
-def test_the_first_tomogram_is_previewed_where_none_has_number_one(star):
-    update(star, 1, {"rlnIndex": 7})
-    (path,) = refine(
-        RefineParameters(star_file=star, **QUICK | {"epochs": 1, "with_preview": True})
-    )
-    assert any(path.parent.glob("*TS_01*.png"))
-    with pytest.raises(InputError, match=r"prev_tomo_idx 1: .* has no tomogram 1"):
-        refine(
-            RefineParameters(star_file=star, prev_tomo_idx="1", **QUICK | {"with_preview": True})
-        )

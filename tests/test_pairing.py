@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from preparing import SHAPE, halves, refused, run, volume
+
+from isonet2.data.volumes import open_volume, write_volume
+
+
+def test_full_and_halves_go_together_by_name(project):
+    volume(Path("tomos/TS_03_full.mrc"), 9)
+    volume(Path("tomos/TS_01_full.mrc"), 10)
+    assert [row["rlnTomoName"] for row in halves(full="tomos")] == [
+        "tomos/TS_01_full.mrc",
+        "tomos/TS_03_full.mrc",
+    ]
+
+
+def test_halves_are_paired_by_name_in_folders_of_other_order(project):
+    """Warp's names carry no half; AreTomo's carry it in the middle; here the order differs."""
+    for seed, name in enumerate(("TS_1_10.00Apx.mrc", "TS_10_10.00Apx.mrc")):
+        volume(Path("even") / name, seed)
+        volume(Path("odd") / name, seed + 10)
+    volume(Path("even/Z_Vol.rec"), 30)
+    volume(Path("odd/Z.rec"), 31)
+    rows = run(even="even", odd="odd")
+    for row in rows[:2]:
+        one, two = (Path(row[f"rlnTomoReconstructedTomogramHalf{half}"]) for half in (1, 2))
+        assert (one.parent, two.parent, one.name) == (Path("even"), Path("odd"), two.name)
+    assert rows[2]["rlnTomoReconstructedTomogramHalf2"] == "odd/Z.rec"
+
+
+def test_both_halves_in_one_folder(project):
+    for seed, name in enumerate(
+        ("x_EVN_Vol.mrc", "x_ODD_Vol.mrc", "y_EVN_Vol.mrc", "y_ODD_Vol.mrc")
+    ):
+        volume(Path("all") / name, seed)
+    rows = run(even="all", odd="all", create_average=True)
+    assert [row["rlnTomoName"] for row in rows] == ["averaged_tomos/x.mrc", "averaged_tomos/y.mrc"]
+    volume(Path("all/z.mrc"), 9)
+    refused(r"all/z\.mrc: its name says neither even nor odd", even="all", odd="all")
+
+
+def test_all_problems_are_told_at_once(project):
+    volume(Path("EVN/TS_05_EVN.mrc"), 20)
+    volume(Path("ODD/TS_07_ODD.mrc"), 21)
+    volume(Path("EVN/TS_08_ODD.mrc"), 22)
+    volume(Path("EVN/TS_01_EVN.rec"), 23)
+    volume(Path("ODD/TS_03_ODD.mrc"), 24, shape=(20, 24, 30))
+    said = refused("TS_05", defocus="[20000,30000,40000]", tilt_folder="gone")
+    for text in (
+        "EVN/TS_05_EVN.mrc: no file called TS_05 in --odd",
+        "ODD/TS_07_ODD.mrc: no file called TS_07 in --even",
+        "EVN/TS_08_ODD.mrc: is the other half",
+        "both are tomogram TS_01",
+        "EVN/TS_03_EVN.mrc has 20 x 24 x 28 voxels (z x y x x), ODD/TS_03_ODD.mrc 20 x 24 x 30",
+        "defocus has 3 values, but there are 2 tomograms",
+        "--tilt_folder gone: no such folder",
+    ):
+        assert text in said
+
+
+def test_unequal_voxel_sizes(project):
+    volume(Path("ODD/TS_01_ODD.mrc"), 1, voxel=5.0)
+    refused(r"EVN/TS_01_EVN\.mrc has voxels of 10 A, ODD/TS_01_ODD\.mrc of 5 A")
+
+
+@pytest.mark.parametrize("voxel", [None, 1.0])
+def test_missing_voxel_size_asks_for_it(project, voxel):
+    for seed, name in enumerate(("EVN/TS_01_EVN.mrc", "ODD/TS_01_ODD.mrc")):
+        volume(Path(name), seed, voxel=voxel)
+    refused(r"TS_01_EVN\.mrc: its header gives no voxel size \(0 or 1\.0\); add --pixel_size")
+    assert halves(pixel_size=5.4)[0]["rlnPixelSize"] == "5.4"
+
+
+def test_anisotropic_voxels(project):
+    for seed, name in enumerate(("EVN/TS_01_EVN.mrc", "ODD/TS_01_ODD.mrc")):
+        data = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+        write_volume(name, data, voxel_size=(10.0, 10.0, 10.2), label="test")
+    refused(r"voxels of 10 x 10 x 10\.2 A \(z x y x x\) are no cubes")
+    for seed, name in enumerate(("EVN/TS_01_EVN.mrc", "ODD/TS_01_ODD.mrc")):
+        data = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+        write_volume(name, data, voxel_size=(13.48, 13.48, 13.5), label="test")
+    assert halves()[0]["rlnPixelSize"] == "13.4867"
+
+
+def test_unusual_pixel_sizes_are_remarked_with_the_names(project, caplog):
+    halves(pixel_size=1.737)
+    assert "the pixel size is 1.737 A; networks restore best at about 10 A" in caplog.text
+    assert "(TS_01, TS_03)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda data: data * 0, "every voxel is zero"),
+        (lambda data: data * np.nan, "NaN"),
+        (lambda data: data * 0 + 5, "every voxel is 5"),
+    ],
+)
+def test_empty_halves_are_named(project, change, sentence):
+    raw = bytearray(Path("ODD/TS_03_ODD.mrc").read_bytes())
+    data = np.frombuffer(raw[1024:], np.float32)
+    Path("ODD/TS_03_ODD.mrc").write_bytes(raw[:1024] + change(data).astype(np.float32).tobytes())
+    refused(rf"ODD/TS_03_ODD\.mrc: .*{sentence}")
+
+
+def test_halves_that_are_one_file(project):
+    Path("ODD/TS_01_ODD.mrc").unlink()
+    Path("ODD/TS_01_ODD.mrc").symlink_to(Path("EVN/TS_01_EVN.mrc").resolve())
+    refused("are the same file")
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (-2.5, 10), (1e-6, 0)])
+def test_copied_halves_are_found_in_any_scale(project, scale, shift):
+    data = open_volume("EVN/TS_01_EVN.mrc").read() * scale + shift
+    write_volume("ODD/TS_01_ODD.mrc", data, voxel_size=10.0, label="copy")
+    refused(r"EVN/TS_01_EVN\.mrc and ODD/TS_01_ODD\.mrc: hold the same noise \(correlation 1")
+
+
+def test_halves_that_share_their_specimen_are_accepted(project):
+    """A smooth specimen ten times as strong as the noise is no reason to refuse."""
+    z, y, x = np.indices(SHAPE)
+    specimen = 20 * np.exp(-((z - 10) ** 2 + (y - 12) ** 2 + (x - 14) ** 2) / 50)
+    for path in (Path("EVN/TS_01_EVN.mrc"), Path("ODD/TS_01_ODD.mrc")):
+        data = open_volume(path).read() + specimen
+        write_volume(path, data, voxel_size=10.0, label="test")
+    assert len(halves()) == 2
+
+
+def test_one_broken_file_and_one_image(project):
+    Path("EVN/TS_01_EVN.mrc").write_bytes(Path("EVN/TS_01_EVN.mrc").read_bytes()[:-1])
+    volume(Path("ODD/TS_03_ODD.mrc"), 3, shape=(1, 24, 28))
+    said = refused("cut short")
+    assert "ODD/TS_03_ODD.mrc: is one image" in said
+
+
+def test_missing_and_empty_folders(project):
+    refused("--even gone: no such folder", even="gone")
+    Path("empty").mkdir()
+    refused("--odd empty: holds no files .mrc", odd="empty")
