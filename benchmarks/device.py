@@ -103,10 +103,10 @@ def prediction(device: torch.device, precision: torch.dtype, arch: str, cube: in
     """One row: two halves of one tile, one way round."""
     replicas = Replicas([build_network(arch)], [device], precision)
     cubes = torch.randn(1, 2, cube, cube, cube)
-    turns = orientations(((-60.0, 60.0),), 2, 1)
+    filters, turns = replicas.filters(None, None), orientations(((-60.0, 60.0),), 2, 1)
     memory(device)
-    count = operations(lambda: replicas(cubes, None, turns))
-    took = seconds(device, lambda: replicas(cubes, None, turns))
+    count = operations(lambda: replicas(cubes, filters, turns))
+    took = seconds(device, lambda: replicas(cubes, filters, turns))
     return [
         f"prediction {arch} {cube}^3 x 2 halves",
         f"{cubes.numel() / took / 1e6:.1f} Mvoxel/s",

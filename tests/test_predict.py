@@ -14,7 +14,14 @@ from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.physics.metrics import soft_edge
 from isonet2.physics.wedge import ball, measured
 from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import Replicas, fitted_tiles, orientations, training_tiles
+from isonet2.training.prediction import (
+    Geometry,
+    Replicas,
+    fitted_tiles,
+    orientations,
+    restore,
+    training_tiles,
+)
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
 
@@ -233,7 +240,11 @@ def test_every_architecture_takes_tiles_that_are_no_cubes():
         plans = fitted_tiles((20, 50, 70), 32, 1.5, replicas.multiple)
         cubes = torch.randn(1, 2, *(p.tile for p in plans))
         turns = orientations(((-60.0, 60.0),), 2, 1)
-        assert replicas(cubes, None, None, turns).shape == (1, 1, *cubes.shape[1:])
+        assert replicas(cubes, replicas.filters(None, None), turns).shape == (
+            1,
+            1,
+            *cubes.shape[1:],
+        )
         assert not all(a.tile == plans[0].tile for a in plans)
 
 
@@ -306,3 +317,29 @@ def test_threads_are_those_asked_for(star, tmp_path):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_filters_are_brought_to_a_device_once_for_a_tomogram(source, monkeypatch):
+    used = []
+
+    def noted(x, weight):
+        used.append(weight)
+        return apply_filter(x, weight)
+
+    network = build_network("unet-small", filters=2, levels=2, convolutions=1).eval()
+    replicas = Replicas([network], [torch.device("cpu")], torch.float32)
+    monkeypatch.setattr("isonet2.training.prediction.apply_filter", noted)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda x, *a, to=torch.Tensor.to, **k: to(x, *a, **k).clone()
+    )
+    restore(
+        replicas,
+        [source.first, source.second],
+        Geometry(source.sectors, source.ctf, source.pixel_size),
+        CtfTreatment(),
+        lambda region, block: None,
+        training_tiles(source.first.volume.shape, 32, 1.5),
+        in_ball=True,
+    )
+    assert len(used) > 4
+    assert len({id(weight) for weight in used}) == 2

@@ -1,3 +1,6 @@
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +93,68 @@ def test_progress_counts_every_cube():
     x = np.zeros((1, 20, 20, 20), np.float32)
     run(lambda t: t, x, tile=12, core=10, batch=3, progress=lambda *a: seen.append(a))
     assert seen[-1] == (8, 8)
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_error_while_writing_is_raised_and_nothing_is_written_after_it(error):
+    x, written = np.zeros((1, 8, 8, 60), np.float32), []
+
+    def write(region, block):
+        written.append(region)
+        raise error
+
+    plans = [AxisTiling.plan(length, 8, 6) for length in x.shape[1:]]
+    called = []
+
+    def function(t):
+        called.append(len(t))
+        return t
+
+    with pytest.raises(type(error)):
+        map_tiles(function, lambda region: x[:, *region], write, plans)
+    assert len(written) == 1
+    tiles_of_a_slab = plans[0].count * plans[1].count
+    assert len(called) <= tiles_of_a_slab + 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), KeyboardInterrupt()])
+def test_an_error_of_the_function_is_raised_when_the_last_writing_is_over(error):
+    x, events = np.zeros((1, 8, 8, 60), np.float32), []
+
+    def write(region, block):
+        time.sleep(0.2)
+        events.append("written")
+
+    plans = [AxisTiling.plan(8, 8, 8), AxisTiling.plan(8, 8, 8), AxisTiling.plan(60, 8, 6)]
+    calls = iter([None, error])
+
+    def function(t):
+        if (failure := next(calls)) is not None:
+            raise failure
+        return t
+
+    with pytest.raises(type(error)):
+        map_tiles(function, lambda region: x[:, *region], write, plans)
+    events.append("raised")
+    assert events == ["written", "raised"]
+
+
+def test_one_other_thread_writes_while_the_function_works():
+    x, threads = np.zeros((1, 8, 8, 60), np.float32), []
+    wrote = threading.Event()
+
+    def write(region, block):
+        threads.append(threading.get_ident())
+        wrote.set()
+
+    plans = [AxisTiling.plan(8, 8, 8), AxisTiling.plan(8, 8, 8), AxisTiling.plan(60, 8, 6)]
+    calls = []
+
+    def function(t):
+        calls.append(len(calls) == 0 or wrote.wait(10))
+        return t
+
+    map_tiles(function, lambda region: x[:, *region], write, plans)
+    assert all(calls)
+    assert len(set(threads)) == 1
+    assert threading.get_ident() not in threads

@@ -1,10 +1,10 @@
 """Apply a function to a volume of any size, tile by tile, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -118,7 +118,9 @@ def map_tiles(
     """Apply a function to overlapping tiles of a volume and write their smooth blend.
 
     The volume is walked in slabs across its longest axis, so that no more than one slab of
-    results, one tile thick, is in memory at a time.
+    results, one tile thick, is in memory at a time. The next tiles are read, and the last ones
+    blended and written, while `function` works; an error in either is raised here, and nothing
+    is written any more when this returns or raises.
 
     Parameters
     ----------
@@ -127,7 +129,8 @@ def map_tiles(
     read
         Takes a region inside the volume, returns (c, z, y, x) float32.
     write
-        Takes a region and its finished values (o, z, y, x); every voxel is written once.
+        Takes a region and its finished values (o, z, y, x); every voxel is written once, from
+        one other thread.
     plans
         How the volume's z, y and x are tiled.
     batch
@@ -138,6 +141,7 @@ def map_tiles(
     shape = (plans[0].length, plans[1].length, plans[2].length)
     along = int(np.argmax(shape))
     across = [axis for axis in range(3) if axis != along]
+    blend = _Blend(plans, along, write)
     total = plans[0].count * plans[1].count * plans[2].count
     done = 0
 
@@ -146,76 +150,94 @@ def map_tiles(
         index[along], index[across[0]], index[across[1]] = step, *pair
         return index
 
-    def load(job: tuple[int, list[tuple[int, int]]]) -> Tensor:
+    def load(group: list[list[int]]) -> Tensor:
         cubes = []
-        for pair in job[1]:
-            index = place(job[0], pair)
+        for index in group:
             z, y, x = (plan.covers(i) for plan, i in zip(plans, index, strict=True))
             cubes.append(padded(read, (z, y, x), shape))
         return torch.from_numpy(np.stack(cubes))
 
     jobs = [
-        (step, group)
+        [place(step, pair) for pair in group]
         for step in range(plans[along].count)
         for group in _batches(
             iter(product(range(plans[across[0]].count), range(plans[across[1]].count))), batch
         )
     ]
-    slab: Block | None = None
-    finished = 0
-    with ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         upcoming = reader.submit(load, jobs[0])
-        for number, (step, group) in enumerate(jobs):
+        blending: Future[None] | None = None
+        for number, group in enumerate(jobs):
             cubes = upcoming.result()
             if number + 1 < len(jobs):
                 upcoming = reader.submit(load, jobs[number + 1])
             results = function(cubes).float().cpu().numpy()
-            if slab is None:
-                extent = [results.shape[1], *shape]
-                extent[1 + along] = plans[along].tile
-                slab = np.zeros(extent, np.float32)
-            for pair, result in zip(group, results, strict=True):
-                _add(slab, result, plans, place(step, pair), along)
+            if blending is not None:
+                blending.result()
+            blending = writer.submit(blend.add, group, results)
             done += len(group)
             if progress is not None:
                 progress(done, total)
-            if number + 1 == len(jobs) or jobs[number + 1][0] != step:
-                finished = _flush(slab, write, plans[along], along, step, finished, shape)
+        if blending is not None:
+            blending.result()
 
 
-def _add(
-    slab: Block, result: Block, plans: Sequence[AxisTiling], index: list[int], along: int
-) -> None:
-    """Add one weighted tile to the slab, whose long axis is counted from the tile's own start."""
-    to: list[slice] = []
-    of: list[slice] = []
-    weight = np.ones((1, 1, 1), np.float32)
-    for axis, (plan, i) in enumerate(zip(plans, index, strict=True)):
-        inside, own = plan.inside(i)
-        to.append(own if axis == along else inside)
-        of.append(own)
-        weight = weight * plan.window(i)[own].reshape([-1 if a == axis else 1 for a in range(3)])
-    slab[:, *to] += weight * result[:, *of]
+class _Blend:
+    """Tiles added up with their windows in a slab, and written as soon as no other will come.
 
+    Parameters
+    ----------
+    plans, write
+        As in `map_tiles`.
+    along
+        Axis that the slab is one tile thick along; tiles come in its order.
+    """
 
-def _flush(
-    slab: Block,
-    write: Write,
-    plan: AxisTiling,
-    along: int,
-    step: int,
-    finished: int,
-    shape: tuple[int, int, int],
-) -> int:
-    """Write what no later tile will touch, and move the rest to the slab's front."""
-    start = plan.start(step)
-    end = plan.length if step == plan.count - 1 else min(max(plan.start(step + 1), 0), plan.length)
-    region = [slice(0, length) for length in shape]
-    region[along] = slice(finished, end)
-    front = np.moveaxis(slab, 1 + along, 0)
-    if end > finished:
-        block = np.moveaxis(front[finished - start : end - start], 0, 1 + along)
-        write((region[0], region[1], region[2]), np.ascontiguousarray(block))
-    front[: plan.tile - plan.stride] = front[plan.stride :].copy()
-    front[plan.tile - plan.stride :] = 0
-    return end
+    def __init__(self, plans: Sequence[AxisTiling], along: int, write: Write) -> None:
+        self.plans, self.along, self.write = plans, along, write
+        self.windows = [[plan.window(index) for index in range(plan.count)] for plan in plans]
+        self.slab: Block | None = None
+        self.missing = self.tiles = prod(p.count for a, p in enumerate(plans) if a != along)
+        self.finished = 0
+
+    def add(self, group: list[list[int]], results: Block) -> None:
+        """Add tiles of one slab at their places, results (b, o, z, y, x)."""
+        if self.slab is None:
+            extent = [results.shape[1], *(plan.length for plan in self.plans)]
+            extent[1 + self.along] = self.plans[self.along].tile
+            self.slab = np.zeros(extent, np.float32)
+        for index, result in zip(group, results, strict=True):
+            self._add(self.slab, index, result)
+        self.missing -= len(group)
+        if self.missing == 0:
+            self._flush(self.slab, group[0][self.along])
+            self.missing = self.tiles
+
+    def _add(self, slab: Block, index: list[int], result: Block) -> None:
+        """Add a weighted tile to the slab, whose long axis is counted from the tile's own start."""
+        to: list[slice] = []
+        of: list[slice] = []
+        weight = np.ones((1, 1, 1), np.float32)
+        for axis, (plan, i) in enumerate(zip(self.plans, index, strict=True)):
+            inside, own = plan.inside(i)
+            to.append(own if axis == self.along else inside)
+            of.append(own)
+            shape = [-1 if a == axis else 1 for a in range(3)]
+            weight = weight * self.windows[axis][i][own].reshape(shape)
+        slab[:, *to] += weight * result[:, *of]
+
+    def _flush(self, slab: Block, step: int) -> None:
+        """Write what no later tile will touch, and move the rest to the slab's front."""
+        plan = self.plans[self.along]
+        start, end = plan.start(step), plan.length
+        if step < plan.count - 1:
+            end = min(max(plan.start(step + 1), 0), end)
+        region = [slice(0, p.length) for p in self.plans]
+        region[self.along] = slice(self.finished, end)
+        front = np.moveaxis(slab, 1 + self.along, 0)
+        if end > self.finished:
+            block = np.moveaxis(front[self.finished - start : end - start], 0, 1 + self.along)
+            self.write((region[0], region[1], region[2]), np.ascontiguousarray(block))
+        front[: plan.tile - plan.stride] = front[plan.stride :].copy()
+        front[plan.tile - plan.stride :] = 0
+        self.finished = end

@@ -1,7 +1,7 @@
 """A trained network applied to a tomogram of any size."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -21,6 +21,8 @@ from isonet2.training.sampling import Half
 
 Block = NDArray[np.float32]
 Shape = tuple[int, int, int]
+Filters = Mapping[torch.device, tuple[Tensor | None, Tensor | None]]
+"""Weights (z, y, x//2+1) of the networks' inputs and of their results, or None, by device."""
 
 WAYS = 2
 """Orientations in which a tomogram is restored, unless the user says how many."""
@@ -70,21 +72,29 @@ class Replicas:
         self.precision = precision
         self.multiple = math.lcm(*(edge_multiple(n) for n in networks))
         self.free: SimpleQueue[tuple[torch.device, list[nn.Module]]] = SimpleQueue()
+        self.devices = list(devices)
         self.count = len(devices)
         for device in devices:
             mine = [channels_last(folded(n).to(device)) for n in networks]
             self.free.put((device, mine))
 
-    def run(
-        self, cubes: Tensor, weight: Tensor | None, kept: Tensor | None, turns: list[Tensor]
-    ) -> Tensor:
+    def filters(self, weight: Tensor | None, kept: Tensor | None) -> Filters:
+        """Filters of inputs and results where the networks are, copied there once."""
+        return {
+            device: (
+                None if weight is None else weight.to(device),
+                None if kept is None else kept.to(device),
+            )
+            for device in self.devices
+        }
+
+    def run(self, cubes: Tensor, filters: Filters, turns: list[Tensor]) -> Tensor:
         """Halves (b, h, z, y, x) restored, (b, networks, h, z, y, x).
 
         Each network restores all halves; of two networks and two halves each restores its own,
         (b, 2, 1, z, y, x), so that the two results share neither training nor noise. `turns`
         holds rotations (h, 3, 3), one for each half; what the network makes of the turned
-        halves is turned back and averaged. `weight` filters the inputs, `kept` the results; both
-        are (z, y, x//2+1) or None.
+        halves is turned back and averaged.
         """
         device, networks = self.free.get()
         try:
@@ -94,7 +104,7 @@ class Replicas:
                     device.type, self.precision, enabled=self.precision != torch.float32
                 ),
             ):
-                weight, kept = (None if w is None else w.to(device) for w in (weight, kept))
+                weight, kept = filters[device]
                 x = apply_filter(cubes.to(device), weight)
                 own = len(networks) == x.shape[1] == 2
                 restored = []
@@ -105,16 +115,12 @@ class Replicas:
         finally:
             self.free.put((device, networks))
 
-    def __call__(
-        self, cubes: Tensor, weight: Tensor | None, kept: Tensor | None, turns: list[Tensor]
-    ) -> Tensor:
+    def __call__(self, cubes: Tensor, filters: Filters, turns: list[Tensor]) -> Tensor:
         """Share a batch among the devices."""
         if self.count == 1:
-            return self.run(cubes, weight, kept, turns)
+            return self.run(cubes, filters, turns)
         with ThreadPoolExecutor(self.count) as pool:
-            parts = pool.map(
-                lambda part: self.run(part, weight, kept, turns), cubes.chunk(self.count)
-            )
+            parts = pool.map(lambda part: self.run(part, filters, turns), cubes.chunk(self.count))
             return torch.cat(list(parts))
 
 
@@ -236,6 +242,7 @@ def restore(
     write
         Takes a region and its finished voxels (networks, z, y, x) in standard scale: mean 0,
         deviation 1, protein bright. Without `merge`, all results in a row, (results, z, y, x).
+        Called from one other thread.
     plans
         Tiles; see `fitted_tiles`.
     batch
@@ -252,7 +259,7 @@ def restore(
     """
     edges = (plans[0].tile, plans[1].tile, plans[2].tile)
     weight = input_filter(geometry, treatment, edges, apply_mw_x1=apply_mw_x1)
-    kept = ball(edges) if in_ball else None
+    filters = replicas.filters(weight, ball(edges) if in_ball else None)
 
     def read(region: Region) -> Block:
         return np.stack([half.region(region) for half in halves])
@@ -260,7 +267,7 @@ def restore(
     turns = orientations(geometry.sectors, len(halves), ways)
 
     def function(cubes: Tensor) -> Tensor:
-        restored = replicas(cubes, weight, kept, turns)
+        restored = replicas(cubes, filters, turns)
         return restored.mean(2) if merge else restored.flatten(1, 2)
 
     map_tiles(
