@@ -1,5 +1,6 @@
 """What the network makes of some tomograms while it is still learning."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.volumes import VolumeWriter, open_volume, slabs
+from isonet2.errors import InputError
 from isonet2.physics.ctf import CtfTreatment
-from isonet2.physics.fourier import spectrum
-from isonet2.physics.metrics import compare, fourier_shell_correlation, regions
+from isonet2.physics.metrics import compare, region_correlations
 from isonet2.physics.tiling import Region
 from isonet2.reports.pictures import compare_picture
 from isonet2.training.prediction import Block, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +77,75 @@ class Preview:
     ) -> dict[str, float]:
         """Write the restored volume and a picture of it, and measure it.
 
+        What fails, for want of memory or disk too, is said and does not stop the training. At
+        most five volumes of the tomogram's size are in memory at a time, beside tiles and some
+        hundred megabytes of a picture.
+
         Returns
         -------
         dict
             `cc_halves_R`: correlation of the two restored halves in the region R, `measured`
             or `wedge`. With a truth, `fsc_R` and `cc_R`: agreement of their mean with it.
+            Empty after a failure.
         """
-        halves = self.restored(network, device)
-        mean = halves.mean(0)
-        first, second = self.source.first, self.source.second
-        name = f"{self.source.name}_{when}"
-        scale = np.float32(first.statistics.std)
-        write_volume(
-            folder / f"{name}.mrc",
-            np.float32(first.statistics.mean) - mean * scale,
-            like=first.volume,
-            label="IsoNet2 preview, do not average",
-        )
-        given = (first.region(whole(mean)) + second.region(whole(mean))) / 2
-        compare_picture(
-            folder / f"{name}.png", {"input": given, "restored": mean}, self.source.pixel_size
-        )
-        found = self._agreement(halves)
-        if self.truth is not None:
-            truth = torch.from_numpy(-open_volume(self.truth).read())
-            found |= compare(
-                torch.from_numpy(mean), truth, self.source.pixel_size, self.source.sectors
+        try:
+            found = self._make(network, device, folder / f"{self.source.name}_{when}")
+        except (MemoryError, OSError, RuntimeError, ValueError, InputError) as error:
+            log.warning(
+                "%s: the preview failed, and training goes on: %s",
+                self.source.name,
+                str(error) or type(error).__name__,
             )
+            return {}
         return {key: round(value, 4) for key, value in found.items()}
+
+    def _make(self, network: nn.Module, device: torch.device, path: Path) -> dict[str, float]:
+        halves = self.restored(network, device)
+        self._write(halves, path.with_name(f"{path.name}.mrc"))
+        found = self._agreement(halves)
+        mean = halves.mean(0)
+        del halves
+        compare_picture(
+            path.with_name(f"{path.name}.png"),
+            {"input": self._given(), "restored": mean},
+            self.source.pixel_size,
+        )
+        if self.truth is not None:
+            truth = open_volume(self.truth).read()
+            np.negative(truth, out=truth)
+            found |= compare(
+                torch.from_numpy(mean),
+                torch.from_numpy(truth),
+                self.source.pixel_size,
+                self.source.sectors,
+            )
+        return found
+
+    def _write(self, halves: Block, path: Path) -> None:
+        """Write the mean of restored halves in the scale of the first input."""
+        first = self.source.first
+        mean, scale = np.float32(first.statistics.mean), np.float32(first.statistics.std)
+        label = "IsoNet2 preview, do not average"
+        with VolumeWriter(path, like=first.volume, label=label) as writer:
+            for region in slabs(first.volume):
+                writer.write(region, mean - halves[:, *region].mean(0) * scale)
+
+    def _given(self) -> Block:
+        """Mean of the halves as they were given."""
+        first, second = self.source.first, self.source.second
+        given = np.empty(first.volume.shape, np.float32)
+        for region in slabs(first.volume):
+            given[region] = (first.region(region) + second.region(region)) / 2
+        return given
 
     def _agreement(self, halves: Block) -> dict[str, float]:
         """Correlation of two restored halves inside and outside the measured region."""
         if len(halves) < 2:
             return {}
-        shape = halves.shape[1:]
-        first, second = (spectrum(torch.from_numpy(half - half.mean())) for half in halves)
-        parts = regions(shape, self.source.sectors, 0.83 * shape[0])
-        one = torch.zeros(first.shape, dtype=torch.long)
-        return {
-            f"cc_halves_{name}": float(
-                fourier_shell_correlation(first, second, one, 1, parts[name])[0]
-            )
-            for name in ("measured", "wedge")
-        }
+        first, second = torch.from_numpy(halves)
+        thickness = 0.83 * halves.shape[1]
+        found = region_correlations(first, second, self.source.sectors, thickness)
+        return {f"cc_halves_{name}": found[name] for name in ("measured", "wedge")}
 
 
 def whole(volume: Block) -> Region:
@@ -143,5 +172,6 @@ def write_scalars(folder: Path, row: dict[str, float]) -> None:
 
 
 def mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean of the measures of several previews."""
-    return {key: float(np.mean([row[key] for row in rows if key in row])) for key in rows[0]}
+    """Mean of the measures of several previews; one that failed has none."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}

@@ -1,31 +1,46 @@
 """How well a volume agrees with another: shell and region correlations."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies, radius, spectrum
-from isonet2.physics.wedge import Sectors, clear_wedge, measured
+from isonet2.physics.fourier import Shape, frequencies, spectrum
+from isonet2.physics.wedge import Sectors, ball, clear_wedge, measured
+
+SLAB_FREQUENCIES = 2**20
 
 
 def soft_edge(shape: Shape, width: int = 10) -> Tensor:
     """Window that falls to nearly 0 over the outer `width` voxels, (z, y, x)."""
     window = torch.ones(())
+    for ramp in _ramps(shape, width):
+        window = window * ramp
+    return window
+
+
+def _ramps(shape: Shape, width: int) -> Iterator[Tensor]:
+    """Factors of `soft_edge`, one for each axis."""
     for axis, n in enumerate(shape):
         index = torch.arange(n, dtype=torch.float32)
         depth = (torch.minimum(index, n - 1 - index) + 1) / (width + 1)
         ramp = 0.5 - 0.5 * torch.cos(torch.pi * depth.clamp(0, 1))
-        window = window * ramp.reshape([-1 if a == axis else 1 for a in range(3)])
-    return window
+        yield ramp.reshape([-1 if a == axis else 1 for a in range(3)])
 
 
-def regions(shape: Shape, sectors: Sectors, thickness: float) -> dict[str, Tensor]:
-    """Boolean parts of a half spectrum: `all`, `measured`, and the leak-free `wedge`."""
-    kz, ky, kx = frequencies(shape)
-    everything = torch.ones(kz.shape[0], ky.shape[0], kx.shape[0], dtype=torch.bool)
+def regions(
+    shape: Shape, sectors: Sectors, thickness: float, rows: slice = slice(None)
+) -> dict[str, Tensor]:
+    """Boolean parts of a half spectrum: `all`, `measured`, and the leak-free `wedge`.
+
+    Of kz, only some `rows`.
+    """
+    inside = ball(shape, rows=rows).bool()
+    of_tilt = measured((shape[0], 1, shape[2]), sectors)[rows].bool()
     return {
-        "all": everything,
-        "measured": measured(shape, sectors).bool(),
-        "wedge": clear_wedge(shape, sectors, thickness),
+        "all": torch.ones_like(inside),
+        "measured": of_tilt & inside,
+        "wedge": clear_wedge(shape, sectors, thickness)[rows],
     }
 
 
@@ -53,14 +68,65 @@ def fourier_shell_correlation(
     keep = shell < count
     if region is not None:
         keep = keep & region
+    sums = _shell_sums(first, second, shell, count, keep)
+    return _correlation(sums), sums[3].long()
+
+
+def _shell_sums(first: Tensor, second: Tensor, shell: Tensor, count: int, keep: Tensor) -> Tensor:
+    """Sums over shells of the cross power, both powers and one, float64 (4, count)."""
     index = shell[keep]
 
     def total(values: Tensor) -> Tensor:
         return torch.zeros(count, dtype=torch.float64).index_add_(0, index, values[keep].double())
 
-    cross = total((first * second.conj()).real)
-    power = total(first.abs().square()) * total(second.abs().square())
-    return cross / power.sqrt().clamp_min(1e-30), torch.bincount(index, minlength=count)
+    cross, powers = total((first * second.conj()).real), (first, second)
+    size = torch.bincount(index, minlength=count).double()
+    return torch.stack([cross, *(total(p.abs().square()) for p in powers), size])
+
+
+def _correlation(sums: Tensor) -> Tensor:
+    """Correlation of two spectra from their sums (4, ...)."""
+    return sums[0] / (sums[1] * sums[2]).sqrt().clamp_min(1e-30)
+
+
+def _region_sums(
+    spectra: tuple[Tensor, Tensor],
+    shape: Shape,
+    pixel_size: float,
+    sectors: Sectors,
+    thickness: float,
+    band: tuple[float, float],
+) -> dict[str, Tensor]:
+    """Sums over shells for each region, in a band of 1/angstrom; slab by slab of kz."""
+    first, second = spectra
+    count = min(shape)
+    kz, ky, kx = frequencies(shape)
+    step = max(1, SLAB_FREQUENCIES // (first.shape[1] * first.shape[2]))
+    sums: dict[str, Tensor] = {}
+    for low in range(0, shape[0], step):
+        rows = slice(low, low + step)
+        k = torch.sqrt(kz[rows] * kz[rows] + ky * ky + kx * kx) / pixel_size
+        shell = (k / (2 / (min(shape) * pixel_size))).long()
+        inside = (k > band[0]) & (k <= band[1])
+        for name, region in regions(shape, sectors, thickness, rows).items():
+            keep = region & inside
+            slab = _shell_sums(first[rows], second[rows], shell, count, keep)
+            sums[name] = sums[name] + slab if name in sums else slab
+    return sums
+
+
+def region_correlations(
+    first: Tensor, second: Tensor, sectors: Sectors, thickness: float
+) -> dict[str, float]:
+    """Correlation coefficients of two volumes (z, y, x) in `all`, `measured` and `wedge`.
+
+    Every frequency but zero counts, and no window is laid over the volumes. Beside them, three
+    more volumes are in memory.
+    """
+    spectra = spectrum(first - first.mean()), spectrum(second - second.mean())
+    band = (0.0, float("inf"))
+    sums = _region_sums(spectra, tuple(first.shape), 1.0, sectors, thickness, band)
+    return {name: float(_correlation(total.sum(1))) for name, total in sums.items()}
 
 
 def compare(
@@ -96,22 +162,29 @@ def compare(
         `fsc_R`, the mean Fourier shell correlation over the shells between the limits, and
         `cc_R`, the correlation coefficient of the same frequencies, for R in `all`,
         `measured`, `wedge`.
+
+    Notes
+    -----
+    Correlations are summed slab by slab; beside the two volumes, three more are in memory.
     """
     shape = tuple(volume.shape)
-    window = soft_edge(shape)
-    a, b = (spectrum((v.float() - v.float().mean()) * window) for v in (volume, truth))
-    k = radius(shape) / pixel_size
-    low = 1 / (coarsest or 20 * pixel_size)
-    high = 1 / (limit or 2.5 * pixel_size)
-    band = (k > low) & (k <= high)
-    shell = (k / (2 / (min(shape) * pixel_size))).long()
-    count = int(shell[band].max()) + 1 if bool(band.any()) else 1
+    if truth.shape != volume.shape:
+        raise ValueError(f"shapes {shape} and {tuple(truth.shape)} differ")
+    band = 1 / (coarsest or 20 * pixel_size), 1 / (limit or 2.5 * pixel_size)
+    spectra = _windowed(volume), _windowed(truth)
+    sums = _region_sums(spectra, shape, pixel_size, sectors, thickness or 0.83 * shape[0], band)
     found: dict[str, float] = {}
-    for name, region in regions(shape, sectors, thickness or 0.83 * shape[0]).items():
-        keep = region & band
-        fsc, size = fourier_shell_correlation(a, b, shell, count, keep)
-        full = size > 8
-        found[f"fsc_{name}"] = float(fsc[full].mean()) if bool(full.any()) else float("nan")
-        one = torch.zeros_like(shell)
-        found[f"cc_{name}"] = float(fourier_shell_correlation(a, b, one, 1, keep)[0])
+    for name, total in sums.items():
+        full = total[3] > 8
+        fsc = _correlation(total)[full]
+        found[f"fsc_{name}"] = float(fsc.mean()) if bool(full.any()) else float("nan")
+        found[f"cc_{name}"] = float(_correlation(total.sum(1)))
     return found
+
+
+def _windowed(volume: Tensor) -> Tensor:
+    """Spectrum of a volume under a soft edge, without its mean."""
+    volume = volume.float() - volume.float().mean()
+    for ramp in _ramps(tuple(volume.shape), 10):
+        volume *= ramp
+    return spectrum(volume)

@@ -145,15 +145,18 @@ def between(shape: Shape, normals: Tensor) -> Tensor:
     return reduce(torch.logical_or, within) * ball(shape, device=normals.device)
 
 
-def ball(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+def ball(
+    shape: Shape, *, device: torch.device | str | None = None, rows: slice = slice(None)
+) -> Tensor:
     """Mark the frequencies up to Nyquist along every direction, `|k| <= 0.5`.
 
     Returns
     -------
     Tensor
-        float32 (z, y, x//2+1), 0 in the corners of the Fourier cube.
+        float32 (z, y, x//2+1), 0 in the corners of the Fourier cube; of kz, only some `rows`.
     """
     kz, ky, kx = frequencies(shape, device=device, dtype=torch.float64)
+    kz = kz[rows]
     return (kz * kz + ky * ky + kx * kx <= 0.25 + _ROUNDING).float()
 
 
