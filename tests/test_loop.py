@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision
 
 from isonet2.networks import build_network
 from isonet2.physics.ctf import CtfTreatment
@@ -27,7 +28,7 @@ def tiny(normalization="batch"):
     )
 
 
-def run(source, training, plan=PLAN, **hooks):
+def run(source, training, plan=PLAN, precision=None, **hooks):
     subtomograms = Subtomograms([source], 16, seed=0, random_rot_weight=0.3)
     assemble = Assembler([source], CtfTreatment(), torch.device("cpu"))
     hooks = {
@@ -35,7 +36,8 @@ def run(source, training, plan=PLAN, **hooks):
         "on_epoch": lambda t: None,
         "on_stop": lambda t: None,
     } | hooks
-    fabric = Fabric(accelerator="cpu", devices=1)
+    plugins = [] if precision is None else [precision]
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
     fit(fabric, training, subtomograms, assemble, Recipe(mw_weight=5.0), plan, **hooks)
     return training
 
@@ -206,3 +208,64 @@ def test_the_average_normalises_as_the_network_has_learned_to(source):
     for name, average in training.average.named_buffers():
         assert torch.equal(average, present[name])
         assert not torch.equal(average, untouched[name])
+
+
+class Scaled(Precision):
+    """A GradScaler as float16 needs it, on the processor in float32."""
+
+    def __init__(self):
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+
+    def backward(self, tensor, model, *args, **kwargs):
+        super().backward(self.scaler.scale(tensor), model, *args, **kwargs)
+
+    def optimizer_step(self, optimizer, **kwargs):
+        taken = self.scaler.step(optimizer, **kwargs)
+        self.scaler.update()
+        return taken
+
+    def state_dict(self):
+        return self.scaler.state_dict()
+
+    def load_state_dict(self, state):
+        self.scaler.load_state_dict(state)
+
+
+@pytest.mark.parametrize("after", [3, 5])
+def test_a_resumed_run_scales_its_loss_as_the_stopped_one_did(source, tmp_path, after):
+    whole, scaler = start(tiny(), PLAN), Scaled()
+    run(source, whole, precision=scaler)
+    assert scaler.scaler.get_scale() == 8.0 * 2**3
+    training = start(tiny(), PLAN)
+    with pytest.raises(Stopped):
+        run(
+            source,
+            training,
+            precision=Scaled(),
+            on_stop=lambda t: t.save(tmp_path / "state.pt", {}),
+            stop=lambda: training.updates == after,
+        )
+    resumed, again = start(tiny(), PLAN), Scaled()
+    resumed.load(load_tensors(tmp_path / "state.pt"))
+    assert resumed.scaling["scale"] == 8.0 * 2 ** (after // 2)
+    assert resumed.scaling["_growth_tracker"] == after % 2
+    run(source, resumed, precision=again)
+    assert resumed.scaling == whole.scaling == again.state_dict()
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_a_state_is_taken_over_whatever_scaled_its_loss(source, tmp_path):
+    once = replace(PLAN, epochs=1)
+    scaled, plain = start(tiny(), once), start(tiny(), once)
+    run(source, scaled, once, precision=Scaled())
+    run(source, plain, once)
+    assert plain.scaling == {}
+    for training, precision in ((scaled, None), (plain, Scaled())):
+        training.save(tmp_path / "state.pt", {})
+        state = load_tensors(tmp_path / "state.pt")
+        resumed = start(tiny(), PLAN)
+        resumed.load(state)
+        assert len(run(source, resumed, precision=precision).history) == 2
+    del state["scaling"]
+    resumed.load(state)
+    assert resumed.scaling == {}

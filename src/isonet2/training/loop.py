@@ -138,6 +138,8 @@ class Training:
         Sums of the losses of the present epoch, and their number: (total, n2n, mw, count).
     history
         A row for each completed epoch.
+    scaling
+        Of the loss in float16, with its growth, as the precision plugin tells it; else empty.
     """
 
     network: nn.Module
@@ -148,8 +150,9 @@ class Training:
     updates: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
     history: list[dict[str, float]] = field(default_factory=list)
+    scaling: dict[str, Any] = field(default_factory=dict)
 
-    _plain = ("epoch", "step", "updates", "sums", "history")
+    _plain = ("epoch", "step", "updates", "sums", "history", "scaling")
     _modules = ("network", "average", "optimizer")
 
     def save(self, path: Path, run: dict[str, Any]) -> None:
@@ -159,7 +162,8 @@ class Training:
         save_tensors(path, record | {"run": run})
 
     def load(self, record: dict[str, Any]) -> None:
-        """Take over a saved state."""
+        """Take over a saved state; earlier ones told no scaling."""
+        record = {"scaling": {}} | record
         for name in self._plain:
             setattr(self, name, record[name])
         for name in self._modules:
@@ -196,6 +200,8 @@ class Descent:
         self.average = training.average
         self.network, self.optimizer = fabric.setup(training.network, training.optimizer)
         _to_its_parameters(training.optimizer)
+        if training.scaling:
+            fabric.strategy.precision.load_state_dict(training.scaling)
         self.objective = OBJECTIVES[plan.method]
         self.assemble = assemble
         self.recipe = recipe
@@ -340,9 +346,11 @@ def fit(
                 loss = _settle(training, pending, epoch)
                 on_step(StepReport(epoch + 1, training.step, steps, loss))
             if stopping:
+                training.scaling = fabric.strategy.precision.state_dict()
                 on_stop(training)
                 raise Stopped
         _finish_epoch(fabric, training, rate, began)
+        training.scaling = fabric.strategy.precision.state_dict()
         if validate is not None:
             training.history[-1] |= fabric.broadcast(validate(descent.teacher))
         on_epoch(training)
