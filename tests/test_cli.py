@@ -1,8 +1,10 @@
 import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import isonet2
+from isonet2 import cli
 from isonet2.cli import main, parse, plain
 from isonet2.errors import InputError
 from isonet2.parameters import (
@@ -311,3 +314,15 @@ def test_a_closed_pipe_is_no_error():
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("isonet.py refine STAR_FILE")
     assert done.stderr == ""
+
+
+def test_the_schedulers_signal_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
+    def ended(words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "_run", ended)
+    assert cli.main([]) == 130
+    assert "stopped." in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -231,3 +231,12 @@ def test_it_brings_the_tomogram_closer_to_the_truth():
     filtered = Deconvolution(ctf, WienerSettings(), 12.0).whole(seen - seen.mean())
     before, after = (np.corrcoef(truth.ravel(), v.ravel())[0, 1] for v in (seen, filtered))
     assert after > 1.5 * before
+
+
+def test_a_tomogram_is_not_deconvolved_twice_without_a_word(project, caplog):
+    write_volume("a.mrc", noise(), voxel_size=8.0, label="test")
+    table({"rlnTomoName": "a.mrc"})
+    assert run() == 0
+    assert "deconvolved already" not in caplog.text
+    assert run(input_column="rlnDeconvTomoName", output_dir="twice") == 0
+    assert "a_deconv.mrc was deconvolved already" in caplog.text

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from isonet2.data.inspection import looks_inverted, mixed_up
+from isonet2.data.inspection import looks_inverted, mixed_up, refuse_dependence
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.errors import InputError
 
 SHAPE = (64, 64, 72)
 COARSE = tuple(edge // 4 for edge in SHAPE)
@@ -72,3 +73,11 @@ def test_bright_protein_is_noticed(tmp_path, sign):
     values = sign * 4 * protein + rng.standard_normal(SHAPE)
     write_volume(tmp_path / "a.mrc", values.astype(np.float32), voxel_size=10.0, label="test")
     assert looks_inverted(open_volume(tmp_path / "a.mrc")) is (sign == 1)
+
+
+def test_halves_of_opposite_contrast_are_refused(pairs, tmp_path):
+    first, second = pairs[0]
+    refuse_dependence(first, second)
+    write_volume(tmp_path / "dark.mrc", -second.read(), voxel_size=10.0, label="test")
+    with pytest.raises(InputError, match="opposite contrast"):
+        refuse_dependence(first, open_volume(tmp_path / "dark.mrc"))

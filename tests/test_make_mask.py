@@ -102,6 +102,13 @@ def test_what_is_read_instead_is_said(project, caplog, columns, said):
     assert np.mean(open_volume(row.mask).read() == open_volume(other.mask).read()) > 0.999
 
 
+def test_another_column_that_is_not_there_is_not_replaced(project, caplog):
+    table(rlnTomoName="a.mrc")
+    assert run(input_column="rlnCorrectedTomoName") == 2
+    assert "rlnCorrectedTomoName" in caplog.text
+    assert not (project / "mask" / "a_mask.mrc").exists()
+
+
 def test_nothing_to_read_is_an_error(project, caplog):
     table(rlnTomoName="None", rlnDeconvTomoName="None")
     assert run() == 2
@@ -196,9 +203,11 @@ def test_the_last_two_points_give_the_z_range(tmp_path):
 def test_a_bad_boundary_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no.mod: there is no such file"):
         read_boundary(tmp_path / "no.mod")
-    (tmp_path / "bad.mod").write_bytes(b"not a model")
-    with pytest.raises(InputError, match=r"bad.mod: is no IMOD model"):
-        read_boundary(tmp_path / "bad.mod")
+    whole = model(tmp_path / "whole.mod", [[(0, 0, 1), (9, 0, 1), (9, 9, 1)]]).read_bytes()
+    for content in (b"not a model", whole[:-4], b"IMODV1.2", b""):
+        (tmp_path / "bad.mod").write_bytes(content)
+        with pytest.raises(InputError, match=r"bad.mod: is no IMOD model"):
+            read_boundary(tmp_path / "bad.mod")
     with pytest.raises(InputError, match="draw a polygon"):
         read_boundary(model(tmp_path / "two.mod", [[(0, 0, 1), (0, 0, 9)]]))
 

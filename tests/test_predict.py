@@ -343,3 +343,25 @@ def test_filters_are_brought_to_a_device_once_for_a_tomogram(source, monkeypatch
     )
     assert len(used) > 4
     assert len({id(weight) for weight in used}) == 2
+
+
+def test_nothing_of_the_users_is_replaced(star, halves, tmp_path, caplog):
+    """A full tomogram that the table names, and one that it does not, where the result would be."""
+    model = save_model(tmp_path / "m.pt")
+    full = tmp_path / "full" / "TS_01.mrc"
+    write_volume(full, open_volume(halves[0]).read(), voxel_size=10.0, label="by IMOD")
+    before = full.read_bytes()
+    update(star, 1, {"rlnTomoName": full})
+    assert go(star, model, output_dir=full.parent) == 2
+    assert "would replace the file that it is made from" in caplog.text
+    update(star, 1, {"rlnTomoName": "None"})
+    assert go(star, model, output_dir=full.parent, overwrite=True) == 2
+    assert "is there already, and no result of this program" in caplog.text
+    assert full.read_bytes() == before
+
+
+def test_voxels_unlike_those_of_training_are_said(star, tmp_path, caplog):
+    go(star, save_model(tmp_path / "like.pt", pixel_size=10.5))
+    assert "resize it first" not in caplog.text
+    go(star, save_model(tmp_path / "unlike.pt", pixel_size=13.0))
+    assert "voxels of 10 A, and the network was trained on 13 A; resize it first" in caplog.text

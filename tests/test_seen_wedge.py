@@ -62,6 +62,7 @@ def test_what_contradicts_the_declared_tilts_is_said(tmp_path):
     assert wedge_remark(volume, [(-50, -10), (0, 42)]) is None
     assert "shows -50 to 40; correct the tilt angles" in wedge_remark(volume, [(-60, 60)])
     assert "reverse the signs" in wedge_remark(volume, [(-40, 50)])
+    assert "shows -50 to 40" in wedge_remark(volume, [(-0.87, 0.7)])
 
 
 def test_turned_tomograms_are_named_with_the_remedy(tmp_path):

@@ -3,10 +3,11 @@ import pandas as pd
 import pytest
 
 from isonet2.data.coordinates import read_coordinates
+from isonet2.data.inputs import DECONVOLVED_LABEL, RESTORED_LABEL, past_remarks
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.training.sources import input_paths, sectors_of, training_source
+from isonet2.training.sources import halves_of, input_paths, sectors_of, training_source
 
 
 def row(folder, halves, **cells):
@@ -139,3 +140,42 @@ def test_a_heading_without_coordinates_is_refused(tmp_path):
     (tmp_path / "p.csv").write_text("a,b,c\n1,2,3\n")
     with pytest.raises(InputError, match="names no columns x, y and z"):
         read_coordinates(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("line", ["12,5\t30,2\t44,1", "12,5 30 44", "1 2 3, particle 7"])
+def test_commas_that_may_be_decimal_are_refused(tmp_path, line):
+    (tmp_path / "p.txt").write_text(f"{line}\n")
+    with pytest.raises(InputError, match="commas and blanks between its numbers"):
+        read_coordinates(tmp_path / "p.txt")
+    (tmp_path / "p.txt").write_text("12.5, 30.2, 44.1\n")
+    assert read_coordinates(tmp_path / "p.txt").tolist() == [[44.1, 30.2, 12.5]]
+
+
+def test_points_of_several_tomograms_are_not_taken_for_those_of_one(tmp_path):
+    columns = {f"rlnCoordinate{axis}": [1.0, 2.0] for axis in "XYZ"}
+    path = tmp_path / "p.star"
+    write_table(path, pd.DataFrame({"rlnTomoName": ["a", "b"], **columns}))
+    with pytest.raises(InputError, match="points of 2 tomograms"):
+        read_coordinates(path)
+    write_table(path, pd.DataFrame({"rlnTomoName": ["a", "a"], **columns}))
+    assert len(read_coordinates(path)) == 2
+
+
+def test_halves_are_checked_wherever_they_are_read(tmp_path, halves, caplog):
+    values = open_volume(halves[1]).read()
+    for name, other in (("copy", values), ("scaled", 50 * values), ("dark", -values)):
+        write_volume(tmp_path / f"{name}.mrc", other, voxel_size=10.0, label="test")
+    with pytest.raises(InputError, match="hold the same noise"):
+        halves_of([halves[1], tmp_path / "copy.mrc"])
+    assert len(halves_of([halves[0], tmp_path / "scaled.mrc"])) == 2
+    assert "varies 49" in caplog.text or "varies 50" in caplog.text
+
+
+def test_what_was_done_to_a_volume_is_told_by_its_label(tmp_path):
+    cube = np.random.default_rng(0).random((8, 8, 8), np.float32)
+    found = []
+    for label in (f"IsoNet2 {DECONVOLVED_LABEL}", f"IsoNet2 x n2n: {RESTORED_LABEL}; 2.0", "IMOD"):
+        write_volume(tmp_path / "a.mrc", cube, label=label)
+        volume = open_volume(tmp_path / "a.mrc")
+        found.append([len(past_remarks([volume], ctf=ctf)) for ctf in (False, True)])
+    assert found == [[0, 1], [1, 1], [0, 0]]

@@ -135,6 +135,13 @@ def test_angles_in_the_order_of_the_images(tmp_path):
     assert tilts_in_order(put(tmp_path, "a.mdoc", SERIALEM)) == (0.01, -3.5)
 
 
+def test_a_turn_about_x_that_is_left_out_is_said(tmp_path, caplog):
+    read_tilts(put(tmp_path, "a.xml", WARP))
+    assert not caplog.text
+    read_tilts(put(tmp_path, "b.xml", WARP.replace("1.5", "12")))
+    assert "b.xml: LevelAngleX is 12 degrees" in caplog.text
+
+
 def test_warps_xml_in_utf_16(tmp_path):
     text = WARP.replace("utf-8", "utf-16")
     (tmp_path / "a.xml").write_bytes(text.encode("utf-16"))

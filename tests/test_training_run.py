@@ -18,6 +18,7 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.training.loop import Descent
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 
@@ -259,3 +260,28 @@ def test_the_first_tomogram_is_previewed_where_none_has_number_one(star):
         refine(
             RefineParameters(star_file=star, prev_tomo_idx="1", **QUICK | {"with_preview": True})
         )
+
+
+def test_a_file_that_vanishes_ends_the_run_with_its_state_saved(star, tmp_path, monkeypatch):
+    copies = []
+    for column in HALVES:
+        copies.append(tmp_path / f"{column}.mrc")
+        source = TomogramTable.read(star).tomograms[0].column(column)
+        copies[-1].write_bytes(source.read_bytes())
+        update(star, 1, {column: copies[-1]})
+    update(star, 1, {"rlnNumberSubtomo": 40})
+    taken = Descent.step
+
+    def and_remove(descent, group, rate, noise_level):
+        copies[1].unlink(missing_ok=True)
+        return taken(descent, group, rate, noise_level)
+
+    monkeypatch.setattr(Descent, "step", and_remove)
+    given = {**QUICK, "star_file": star, "epochs": 1}
+    with pytest.raises(InputError, match=r"Half2.mrc: could not be read"):
+        refine(RefineParameters(**given))
+    monkeypatch.setattr(Descent, "step", taken)
+    assert (tmp_path / "isonet_maps" / STATE_FILE).is_file()
+    copies[1].write_bytes(copies[0].read_bytes())
+    with pytest.raises(InputError, match="hold the same noise"):
+        refine(RefineParameters(resume=True, **given))
