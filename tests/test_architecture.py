@@ -10,7 +10,7 @@ from isonet2.parameters.base import choices
 from isonet2.physics.ctf import CTF_MODES
 from isonet2.physics.noise import NOISE_MODES
 from isonet2.training.losses import LOSSES
-from isonet2.training.objectives import OBJECTIVES
+from isonet2.training.objectives import METHODS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/isonet2"
@@ -36,7 +36,7 @@ def test_links_between_documents_lead_somewhere():
         ("CTF_mode", CTF_MODES),
         ("loss_func", LOSSES),
         ("noise_mode", NOISE_MODES),
-        ("method", {"auto", *OBJECTIVES} - {"n2n"}),
+        ("method", {"auto", *METHODS} - {"n2n"}),
     ],
 )
 def test_choices_that_a_user_has_are_those_that_the_program_knows(field, registry):

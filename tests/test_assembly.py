@@ -13,7 +13,7 @@ from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
 from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import OBJECTIVES, Recipe
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Half, Subtomograms
 
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
@@ -84,7 +84,7 @@ def test_what_waits_is_noticed(what):
     assert noted.found
 
 
-@pytest.mark.parametrize("method", sorted(OBJECTIVES))
+@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("loss", ["L2", "FSC"])
 def test_a_step_never_waits_for_the_device(source, quiet, method, loss):
     weighted = replace(source, weight=source.first.volume)
@@ -97,7 +97,7 @@ def test_a_step_never_waits_for_the_device(source, quiet, method, loss):
         for _ in ("filters are made", "and kept"):
             noted.found.clear()
             batch = assemble(samples, 0.1)
-            losses = OBJECTIVES[method](lambda x: scale * x, lambda x: x, batch, recipe)
+            losses = METHODS[method].objective(lambda x: scale * x, lambda x: x, batch, recipe)
             losses.total.backward()
     assert noted.found == []
 

@@ -10,7 +10,7 @@ from isonet2.training.assembly import Assembler
 from isonet2.training.losses import LOSSES
 from isonet2.training.objectives import (
     INPUT_FILL,
-    OBJECTIVES,
+    METHODS,
     TARGET_FILL,
     Recipe,
     _fill,
@@ -32,14 +32,14 @@ def make_batch(source, mode="None", free=0.0, **options):
     return Assembler([source], CtfTreatment(mode=mode, **options), CPU)(samples)
 
 
-@pytest.mark.parametrize("method", sorted(OBJECTIVES))
+@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("mode", sorted(CTF_MODES))
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 def test_every_combination_gives_finite_losses_and_gradients(source, method, mode, loss):
     scale = torch.ones((), requires_grad=True)
     batch = make_batch(source, mode, free=0.5)
     recipe = Recipe(loss_func=loss, mw_weight=20.0)
-    losses = OBJECTIVES[method](lambda x: x + scale * x.roll(1, -1), identity, batch, recipe)
+    losses = METHODS[method].objective(lambda x: x + scale * x.roll(1, -1), identity, batch, recipe)
     losses.total.backward()
     assert all(torch.isfinite(v) for v in (losses.total, losses.n2n, losses.mw, scale.grad))
     assert scale.grad != 0
@@ -50,9 +50,11 @@ def test_a_ctf_of_one_makes_every_mode_none(source):
     flat = replace(source, ctf=one)
     endless = WienerSettings(0.0, 12.0, 0.0)
     totals = [
-        OBJECTIVES["isonet2-n2n"](
+        METHODS["isonet2-n2n"]
+        .objective(
             identity, identity, make_batch(flat, mode, wiener=endless), Recipe(mw_weight=5.0)
-        ).total
+        )
+        .total
         for mode in CTF_MODES
     ]
     for total in totals[1:]:
@@ -66,11 +68,11 @@ def test_perfect_halves_and_a_perfect_network_have_no_loss(source):
     data = apply_filter(truth, batch.measured)
     batch = replace(batch, first=data, second=data)
     turned = torch.stack([rotate_exact(v, r) for v, r in zip(truth, batch.rotation, strict=True)])
-    losses = OBJECTIVES["isonet2-n2n"](
+    losses = METHODS["isonet2-n2n"].objective(
         lambda x: turned, lambda x: truth, batch, Recipe(mw_weight=1.0)
     )
     assert losses.total < 1e-9
-    worse = OBJECTIVES["isonet2-n2n"](
+    worse = METHODS["isonet2-n2n"].objective(
         lambda x: apply_filter(turned, batch.measured), lambda x: truth, batch, Recipe(mw_weight=1)
     )
     assert worse.n2n < 1e-9
@@ -80,9 +82,11 @@ def test_perfect_halves_and_a_perfect_network_have_no_loss(source):
 def test_weight_of_the_wedge_enters_the_total(source):
     batch = make_batch(source)
     for weight in (1.0, 20.0):
-        losses = OBJECTIVES["isonet2-n2n"](identity, identity, batch, Recipe(mw_weight=weight))
+        losses = METHODS["isonet2-n2n"].objective(
+            identity, identity, batch, Recipe(mw_weight=weight)
+        )
         torch.testing.assert_close(losses.total, losses.n2n + weight * losses.mw)
-    whole = OBJECTIVES["isonet2-n2n"](identity, identity, batch, Recipe(mw_weight=-1))
+    whole = METHODS["isonet2-n2n"].objective(identity, identity, batch, Recipe(mw_weight=-1))
     assert whole.total > whole.n2n
 
 
@@ -94,7 +98,7 @@ def test_the_teacher_is_asked_only_for_cubes_that_are_filled(source):
         seen.append(len(x))
         return x
 
-    objective = OBJECTIVES["isonet2-n2n"]
+    objective = METHODS["isonet2-n2n"].objective
     objective(identity, teacher, batch, Recipe(mw_weight=5.0, fill_probability=0.0))
     assert seen == []
     objective(identity, teacher, batch, Recipe(mw_weight=5.0, fill_probability=1.0))
@@ -154,7 +158,7 @@ def test_a_single_volume_is_prepared_and_predicted_once(source):
         seen.append(len(x))
         return x
 
-    OBJECTIVES["isonet2"](identity, teacher, batch, Recipe())
+    METHODS["isonet2"].objective(identity, teacher, batch, Recipe())
     assert seen == [6]
 
 
@@ -180,7 +184,7 @@ def test_added_noise_reaches_the_network(source):
         given.append(x)
         return x
 
-    objective = OBJECTIVES["isonet2"]
+    objective = METHODS["isonet2"].objective
     for level in (0.0, 0.5):
         objective(network, identity, replace(batch, noise_level=level), Recipe(mw_weight=1.0))
     assert (given[1] - given[0]).std().item() == pytest.approx(0.5, rel=0.05)
@@ -196,7 +200,7 @@ def test_apply_mw_x1_decides_what_the_teacher_sees(source):
 
     for flag in (True, False):
         recipe = Recipe(mw_weight=1.0, apply_mw_x1=flag)
-        OBJECTIVES["isonet2-n2n"](identity, teacher, batch, recipe)
+        METHODS["isonet2-n2n"].objective(identity, teacher, batch, recipe)
     torch.testing.assert_close(seen[1], batch.first, atol=1e-5, rtol=0)
     torch.testing.assert_close(seen[0], apply_filter(batch.first, batch.measured))
 
@@ -233,7 +237,7 @@ def test_cubes_that_are_turned_freely_are_filled_before(source):
         wanted = apply_filter(turned, batch.measured)
         return torch.corrcoef(torch.stack([x.flatten(), wanted.flatten()]))[0, 1]
 
-    objective = OBJECTIVES["isonet2-n2n"]
+    objective = METHODS["isonet2-n2n"].objective
     filled, raw = (
         objective(network, lambda x: truth, batch, Recipe(fill_probability=share)).total
         for share in (1.0, 0.0)
@@ -254,7 +258,7 @@ def test_a_denoiser_sees_and_is_judged_through_the_slots_of_the_mode(source, mod
     def network(answer):
         return lambda x: given.append(x) or answer
 
-    objective = OBJECTIVES["n2n"]
+    objective = METHODS["n2n"].objective
     right = objective(network(apply_filter(truth, batch.ctf.target)), identity, batch, Recipe())
     assert right.total < 1e-9
     torch.testing.assert_close(given[0], apply_filter(data, batch.ctf.input))

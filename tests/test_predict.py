@@ -365,3 +365,8 @@ def test_voxels_unlike_those_of_training_are_said(star, tmp_path, caplog):
     assert "resize it first" not in caplog.text
     go(star, save_model(tmp_path / "unlike.pt", pixel_size=13.0))
     assert "voxels of 10 A, and the network was trained on 13 A; resize it first" in caplog.text
+
+
+def test_a_network_of_an_unknown_method_is_refused(tmp_path):
+    with pytest.raises(InputError, match="method regular, which is not known here"):
+        Checkpoint.load(save_model(tmp_path / "m.pt", "regular"))

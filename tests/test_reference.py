@@ -11,7 +11,7 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
 from isonet2.physics.rotation import cube_rotations
 from isonet2.physics.wedge import measured
 from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import OBJECTIVES, Recipe
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -49,7 +49,9 @@ def test_losses_agree(source):
     )
     torch.manual_seed(0)
     network = build_network("unet-small", filters=2, levels=2, convolutions=1, normalization="none")
-    losses = OBJECTIVES["isonet2-n2n"](network, network, assemble(samples), Recipe(mw_weight=20.0))
+    losses = METHODS["isonet2-n2n"].objective(
+        network, network, assemble(samples), Recipe(mw_weight=20.0)
+    )
     losses.total.backward()
     ours = torch.cat([p.grad.flatten() for p in network.parameters()])
     network.zero_grad()

@@ -25,6 +25,7 @@ from isonet2.physics.tiling import AxisTiling, Region
 from isonet2.reports.progress import progress_bar
 from isonet2.training.checkpoint import Checkpoint
 from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
+from isonet2.training.objectives import METHODS
 from isonet2.training.prediction import (
     WAYS,
     Geometry,
@@ -85,7 +86,7 @@ class Restorer:
 
     @property
     def _place(self) -> tuple[str, Path]:
-        return DENOISED if self.model.method == "n2n" else CORRECTED
+        return CORRECTED if METHODS[self.model.method].fills_wedge else DENOISED
 
     def output(self, tomogram: Tomogram, part: str = "") -> Path:
         """File for a tomogram's result."""

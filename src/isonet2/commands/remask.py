@@ -69,13 +69,18 @@ class MaskUpdates:
     def make(self, network: nn.Module, device: torch.device, epoch: int) -> None:
         """Restore every tomogram, and write the mask of what was restored.
 
-        A prediction in which no specimen is found leaves the mask as it was.
+        A prediction in which no specimen is found, or that memory does not suffice for, leaves
+        the mask as it was.
         """
         for tomogram, restorer in zip(self.tomograms, self.restorers, strict=True):
             if tomogram.box_file is not None:
                 continue
             source = restorer.source
-            restored = restorer.restored(network, device).mean(0)
+            try:
+                restored = restorer.restored(network, device).mean(0)
+            except (MemoryError, torch.OutOfMemoryError):
+                log.warning("%s: memory ran out while its mask was made anew", source.name)
+                continue
             binned = bin_volume(restored.__getitem__, source.first.volume.shape, BINNING)
             mask = specimen_mask(torch.from_numpy(binned), boundary=boundary_of(tomogram))
             if mask.fraction == 0:

@@ -24,7 +24,7 @@ from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_ten
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import StepReport, Stopped, Training, best_epoch, fit, start
-from isonet2.training.objectives import LEARNS_CORNERS, Recipe
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Source, Subtomograms
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 
@@ -100,7 +100,7 @@ class TrainingRun:
             size=size,
             seed=parameters.seed,
             swap=parameters.pairing == "swap",
-            turn=method != "n2n",
+            turn=METHODS[method].fills_wedge,
         )
         assembler = partial(Assembler, treatment=self.treatment, device=self.fabric.device)
         self.subtomograms = drawing(
@@ -298,7 +298,7 @@ class TrainingRun:
                 truth=tomogram.ground_truth,
                 treatment=self.treatment,
                 apply_mw_x1=self.recipe.apply_mw_x1,
-                in_ball=self.plan.method not in LEARNS_CORNERS,
+                in_ball=METHODS[self.method].fills_wedge,
                 cube_size=p.cube_size,
                 precision=precision,
             )
@@ -343,19 +343,12 @@ class TrainingRun:
         training.save(self.state, self.record)
 
     def _preview(self, training: Training) -> dict[str, float]:
-        """Make the previews; one that fails is said and does not stop the training."""
+        """Make the previews, and take the mean of what they measure."""
         name, device = f"{self.part}_epoch{training.epoch}", self.fabric.device
         name = name.removeprefix("full_")
-        try:
-            return mean_row(
-                [
-                    preview.make(training.average, device, self.folder, name)
-                    for preview in self.previews
-                ]
-            )
-        except (OSError, RuntimeError, ValueError, InputError) as error:
-            log.error("the preview failed, and training goes on: %s", error)
-            return {}
+        return mean_row(
+            [preview.make(training.average, device, self.folder, name) for preview in self.previews]
+        )
 
     def checkpoint(self, training: Training) -> Checkpoint:
         """The network as it predicts now, with everything needed to use it."""

@@ -15,7 +15,7 @@ from isonet2.errors import InputError
 from isonet2.networks import build_network
 from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
-from isonet2.training.objectives import LEARNS_CORNERS
+from isonet2.training.objectives import METHODS
 
 FORMAT = 3
 """1 was of networks that added their input to their output, 2 of U-Nets without residual blocks."""
@@ -91,7 +91,7 @@ class Checkpoint:
     @property
     def in_ball(self) -> bool:
         """Whether no data taught it what lies beyond Nyquist, so that nothing of that is kept."""
-        return self.method not in LEARNS_CORNERS and not self.is_published
+        return METHODS[self.method].fills_wedge and not self.is_published
 
     def network(self) -> nn.Module:
         """Build the network with its weights, in evaluation mode."""
@@ -118,6 +118,11 @@ class Checkpoint:
             When the file is missing, broken or of another kind.
         """
         record = load_tensors(path)
+        if record.get("method", "n2n") not in METHODS:
+            raise InputError(
+                f"{path}: was trained by method {record['method']}, which is not known here; give "
+                f"a network of {', '.join(METHODS)}"
+            )
         if is_published(record):
             return _published(path, record)
         form = record.pop("format", None)

@@ -19,7 +19,7 @@ from isonet2.networks import channels_last
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import save_tensors
 from isonet2.training.muon import Muon
-from isonet2.training.objectives import OBJECTIVES, Network, Recipe
+from isonet2.training.objectives import METHODS, Network, Recipe
 from isonet2.training.sampling import Sample, Subtomograms, Unreadable
 from isonet2.training.validation import HELD_OUT
 
@@ -47,7 +47,7 @@ class Plan:
     Parameters
     ----------
     method
-        Name in `OBJECTIVES`.
+        Name in `METHODS`.
     epochs
         In all.
     batch_size
@@ -202,7 +202,7 @@ class Descent:
         _to_its_parameters(training.optimizer)
         if training.scaling:
             fabric.strategy.precision.load_state_dict(training.scaling)
-        self.objective = OBJECTIVES[plan.method]
+        self.objective = METHODS[plan.method].objective
         self.assemble = assemble
         self.recipe = recipe
         self.chunk = max(1, plan.batch_size // fabric.world_size)
@@ -316,6 +316,7 @@ def fit(
     def save() -> None:
         if pending:
             _settle(training, pending, epoch)
+        training.scaling = fabric.strategy.precision.state_dict()
         if fabric.is_global_zero:
             on_stop(training)
 

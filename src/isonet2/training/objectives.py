@@ -283,11 +283,29 @@ def fill_wedge(network: Network, teacher: Network, batch: Batch, recipe: Recipe)
     return split_loss(prediction, target, batch, recipe)
 
 
-LEARNS_CORNERS = frozenset({"n2n"})
-"""Methods whose targets hold data beyond Nyquist, in the corners of the Fourier cube."""
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way of training, and what follows from it elsewhere.
 
-OBJECTIVES: dict[str, Callable[[Network, Network, Batch, Recipe], Losses]] = {
-    "n2n": noise2noise,
-    "isonet2-n2n": fill_wedge,
-    "isonet2": fill_wedge,
+    Parameters
+    ----------
+    objective
+        From (network, teacher, batch, recipe) to losses.
+    fills_wedge
+        Whether cubes are turned and a second wedge is hidden from the network. Its results go to
+        rlnCorrectedTomoName, and no data teach it anything beyond Nyquist, in the corners of the
+        Fourier cube.
+    reads_halves
+        Whether it takes the two halves, and not the full tomogram.
+    """
+
+    objective: Callable[[Network, Network, Batch, Recipe], Losses]
+    fills_wedge: bool
+    reads_halves: bool
+
+
+METHODS = {
+    "n2n": Method(noise2noise, fills_wedge=False, reads_halves=True),
+    "isonet2-n2n": Method(fill_wedge, fills_wedge=True, reads_halves=True),
+    "isonet2": Method(fill_wedge, fills_wedge=True, reads_halves=False),
 }

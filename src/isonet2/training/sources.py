@@ -15,6 +15,7 @@ from isonet2.errors import InputError
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.wedge import Sectors, sectors_of_tilts
 from isonet2.training.ctf_check import halves_remarks
+from isonet2.training.objectives import METHODS
 from isonet2.training.prediction import Geometry
 from isonet2.training.sampling import Half, Source, centres_of_mask
 from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
@@ -91,9 +92,9 @@ def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
 def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> list[Path]:
     """Files that a method reads: both halves, or one volume from a column.
 
-    Without a column, `isonet2` takes the deconvolved tomogram, else the full one.
+    Without a column, a method of full tomograms takes the deconvolved one where there is one.
     """
-    if method != "isonet2" and input_column is None:
+    if METHODS[method].reads_halves and input_column is None:
         return [
             tomogram.column("rlnTomoReconstructedTomogramHalf1"),
             tomogram.column("rlnTomoReconstructedTomogramHalf2"),

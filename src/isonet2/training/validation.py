@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import OBJECTIVES, Network, Recipe
+from isonet2.training.objectives import METHODS, Network, Recipe
 from isonet2.training.sampling import Source, Subtomograms
 
 ROOMY, SMALLEST = 8, 3
@@ -51,13 +51,13 @@ class Validation:
             left with; and `held_out`, their sum with the weight of training. All compare with
             measured data only, whatever the objective fills in.
         """
-        parts = []
+        method, parts = METHODS[self.method], []
         for samples in self.subtomograms.batches(0, batch_size=1):
             batch = self.assemble(samples, self.noise_level)
-            losses = OBJECTIVES[self.method](network, network, batch, self.recipe)
+            losses = method.objective(network, network, batch, self.recipe)
             parts.append(torch.stack((losses.n2n, losses.mw)))
         n2n, mw = torch.stack(parts).mean(0).tolist()
-        weight = 0.0 if self.method == "n2n" else max(self.recipe.mw_weight, 0.0) or 1.0
+        weight = (max(self.recipe.mw_weight, 0.0) or 1.0) if method.fills_wedge else 0.0
         return {
             HELD_OUT: n2n + weight * mw,
             f"{HELD_OUT}_n2n": n2n,
