@@ -240,3 +240,13 @@ def test_a_tomogram_is_not_deconvolved_twice_without_a_word(project, caplog):
     assert "deconvolved already" not in caplog.text
     assert run(input_column="rlnDeconvTomoName", output_dir="twice") == 0
     assert "a_deconv.mrc was deconvolved already" in caplog.text
+
+
+def test_results_of_another_table_are_not_replaced_without_a_word(project, caplog):
+    write_volume("a.mrc", noise(), voxel_size=8.0, label="test")
+    table({"rlnTomoName": "a.mrc"})
+    assert run() == run() == 0
+    assert "holds results of" not in caplog.text
+    (project / "t.star").rename("u.star")
+    assert deconv(DeconvParameters(star_file="u.star")) == 0
+    assert "deconv holds results of t.star" in caplog.text

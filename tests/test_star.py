@@ -153,7 +153,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     [
         (b"data_\n\nloop_\n_rlnTomoName #1\n", "lists no tomograms"),
         (b"\xff\xfe\x00\xf0\x9f", "is not a STAR table; give the one of prepare_star"),
-        (b"data_\n\nloop_\n_rlnTomoName #1\na.mrc\nb.mrc c.mrc\n", "correct its rows"),
+        (b"data_\n\nloop_\n_rlnTomoName #1\na.mrc\nb.mrc c.mrc\n", "each row needs as many words"),
     ],
 )
 def test_what_is_no_table_is_said_in_one_line(tmp_path, content, sentence):

@@ -63,7 +63,8 @@ def read_star(path: Path | str) -> StarFile:
     except Exception as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise InputError(
-            f"{path}: is not readable as a STAR table, correct its rows ({reason})"
+            f"{path}: is not readable as a STAR table; each row needs as many words as the table "
+            f"has columns, and a name has no blanks within ({reason})"
         ) from error
     return StarFile(path, text, blocks)
 
