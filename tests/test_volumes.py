@@ -174,6 +174,16 @@ def test_statistics_of_float16_do_not_overflow(tmp_path):
     assert found.std == pytest.approx(data.astype(np.float64).std(), rel=1e-9)
 
 
+def test_a_volume_that_is_mostly_zero_is_said(tmp_path, caplog):
+    data = np.random.default_rng(0).normal(size=(8, 16, 16)).astype(np.float32)
+    data[:, :, :7] = 0
+    statistics(put(tmp_path / "a.mrc", mrc_bytes(data, 2)))
+    assert not caplog.text
+    data[:, :, :12] = 0
+    statistics(put(tmp_path / "b.mrc", mrc_bytes(data, 2)))
+    assert "b.mrc: 75 % of its voxels are exactly 0" in caplog.text
+
+
 @pytest.mark.parametrize("depth", [1, 63, 64, 65, 101])
 def test_statistics_use_the_central_64_slices(tmp_path, depth):
     data = np.random.default_rng(2).normal(size=(depth, 8, 8)).astype(np.float32) + 1e4

@@ -1,5 +1,6 @@
 """Volumes in files of any format: blocks of voxels, statistics, and writing block by block."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ __all__ = [
     "statistics",
     "write_volume",
 ]
+
+log = logging.getLogger(__name__)
 
 STATISTICS_SLICES = 64
 CHUNK_VOXELS = 2**22
@@ -122,6 +125,8 @@ def slabs(volume: Volume, low: int = 0, high: int | None = None) -> Iterator[Reg
 def statistics(volume: Volume) -> Statistics:
     """Mean and deviation of the central 64 z slices (all, if thinner), in float64.
 
+    Where more than half of their voxels are exactly 0, that is said.
+
     Raises
     ------
     InputError
@@ -129,14 +134,22 @@ def statistics(volume: Volume) -> Statistics:
     """
     depth = volume.shape[0]
     low = max(0, (depth - STATISTICS_SLICES) // 2)
-    moments = Moments()
+    moments, zeros = Moments(), 0
     for region in slabs(volume, low, min(depth, low + STATISTICS_SLICES)):
         slab = volume.read(region)
         if not np.isfinite(slab).all():
             raise InputError(f"{volume.path}: holds NaN or infinite values; reconstruct it again")
         moments.add(Moments.of(slab))
+        zeros += slab.size - int(np.count_nonzero(slab))
     if moments.std <= 1e-6 * abs(moments.mean):
         raise InputError(f"{volume.path}: {_emptiness(volume, moments)}; reconstruct it again")
+    if zeros > moments.count / 2:
+        log.warning(
+            "%s: %.0f %% of its voxels are exactly 0, and count for its mean, its deviation and "
+            "the cubes that are drawn: trim it to the part that holds something",
+            volume.path,
+            100 * zeros / moments.count,
+        )
     return Statistics(moments.mean, moments.std)
 
 
