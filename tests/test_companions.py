@@ -79,6 +79,17 @@ def test_defocus_by_name_at_the_tilt_nearest_to_zero(project, caplog):
     refused("--defocus_folder fits: no file for tomogram TS_03", defocus_folder="fits")
 
 
+def test_optics_that_the_fit_was_made_with_and_that_are_not_taken_are_said(project, caplog):
+    said = '<CTF><Param Name="Voltage" Value="200" /><Param Name="Cs" Value="2.7" /></CTF>'
+    series({".xml": WARP.format(3.2).replace("</TiltSeries>", f"{said}</TiltSeries>")})
+    halves(defocus_folder="fits")
+    assert "fitted with voltage 200, and 300 is written" in caplog.text
+    assert "with cs" not in caplog.text
+    caplog.clear()
+    halves(defocus_folder="fits", voltage=200)
+    assert "fitted with" not in caplog.text
+
+
 def test_tilts_and_defoci_from_the_same_files(project):
     series({".xml": WARP.format(3.2)})
     row, _ = halves(defocus_folder="fits", tilt_folder="fits")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from isonet2.data import coordinates, defoci
-from isonet2.data.defoci import Ctf, read_ctf
+from isonet2.data.defoci import Ctf, read_ctf, read_optics
 from isonet2.data.names import VOLUME_SUFFIXES, match
 from isonet2.data.pairing import Source, list_files
 from isonet2.data.series import holds
@@ -23,6 +23,9 @@ from isonet2.parameters import PrepareStarParameters
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+UNLIKE_OPTICS = 0.05
+"""Part by which the microscope's values may differ from those of a CTF fit without a word."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,16 @@ def ctf_columns(
         findings.attempt(partial(_fit, file, tilts)) if file else None
         for file, tilts in zip(files, tilt_files, strict=True)
     ]
+    for source, file in zip(sources, files, strict=True):
+        said = findings.attempt(partial(read_optics, file)) if file else None
+        for name, value in (said or {}).items():
+            taken = getattr(p, name)
+            if abs(value - taken) > UNLIKE_OPTICS * taken:
+                findings.remark(
+                    f"the CTF was fitted with {name} {value:g}, and {taken:g} is written; if the "
+                    f"fit is right, give --{name} {value:g}",
+                    source.name,
+                )
     columns: dict[str, Sequence[object]] = {
         "rlnDefocus": [fit.defocus if fit else None for fit in fits]
     }

@@ -25,6 +25,8 @@ CTFFIND_WIDTHS = range(7, 13)
 IMOD_VERSIONS = ("2", "3")
 IMOD_ASTIGMATISM, IMOD_PHASE, IMOD_PHASE_IN_RADIANS = 1, 4, 8
 
+OPTICS = {"voltage": "Voltage", "cs": "Cs", "ac": "Amplitude"}
+
 Words = Sequence[tuple[str, list[str]]]
 
 
@@ -90,6 +92,23 @@ def read_ctf(path: Path | str, tilts: Sequence[float] | None = None) -> Ctf:
     if problem is not None:
         raise InputError(f"{path}: its defocus {found.defocus:g} {problem}")
     return found
+
+
+def read_optics(path: Path) -> dict[str, float]:
+    """What Warp's .xml says of the microscope: voltage in kV, cs in mm, ac; empty for other files.
+
+    The names are those of the parameters of `prepare_star`.
+    """
+    if path.suffix.lower() != ".xml":
+        return {}
+    said = {
+        node.get("Name"): node.get("Value", "") for node in xml_root(path).iterfind("CTF/Param")
+    }
+    return {
+        name: number(f"{path}, {word}", said[word], "number")
+        for name, word in OPTICS.items()
+        if word in said
+    }
 
 
 def _angles(images: Sequence[Image], given: Sequence[float]) -> Sequence[float] | None:
