@@ -28,10 +28,11 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
-from isonet2.training.loop import Descent, Plan, _follow, start
+from isonet2.training.loop import Descent, _follow, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Half, Source, Subtomograms
+from isonet2.training.schedule import Plan
 
 LOW, HIGH = -60.0, 60.0
 PARTS = ["step", "loading", "predict", "memory", "start", "growth"]

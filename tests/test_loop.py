@@ -14,9 +14,10 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import load_tensors
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import NotFinite, Plan, Stopped, _to_its_parameters, fit, start
+from isonet2.training.loop import NotFinite, Stopped, _to_its_parameters, fit, start
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
+from isonet2.training.schedule import Plan
 
 PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
 
@@ -130,15 +131,6 @@ def test_memory_that_runs_out_halves_the_pieces_not_the_result(source, monkeypat
     monkeypatch.setattr(training.network, "forward", greedy)
     run(source, training, plan)
     torch.testing.assert_close(weights(plain), weights(training), atol=2e-4, rtol=1e-2)
-
-
-def test_rate_warms_up_and_falls_to_its_end():
-    rates = [PLAN.rate(step, 100) for step in range(101)]
-    assert rates[0] == pytest.approx(1e-4, rel=0.01)
-    assert max(rates) == pytest.approx(1e-3, rel=0.05)
-    assert rates[9] > rates[4]
-    assert rates[100] == pytest.approx(1e-4)
-    assert sorted(rates[10:], reverse=True) == rates[10:]
 
 
 def test_the_average_follows_the_weights(source):

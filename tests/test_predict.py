@@ -39,24 +39,6 @@ def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
     return path
 
 
-@pytest.fixture
-def star(halves, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    frame = pd.DataFrame(
-        {
-            "rlnIndex": [1],
-            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
-            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
-            "rlnPixelSize": [10.0],
-            "rlnTiltMin": [-60],
-            "rlnTiltMax": [60],
-            "rlnNumberSubtomo": [4],
-        }
-    )
-    write_table(tmp_path / "tomograms.star", frame)
-    return tmp_path / "tomograms.star"
-
-
 def go(star, model, **options):
     options = {"mixed_precision": False} | options
     return predict(PredictParameters(star_file=star, model=model, **options))

@@ -4,14 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
-
 from isonet2.data.files import make_folder
 from isonet2.data.star import Tomogram
 from isonet2.errors import InputError, sentence
 from isonet2.parameters import write_parameters
 from isonet2.parameters.base import Parameters
-from isonet2.parameters.record import FILE_NAME
+from isonet2.parameters.record import FILE_NAME, read_values
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ def begin(parameters: Parameters, table: Path, folder: Path) -> None:
     """
     make_folder(table.resolve().parent)
     make_folder(folder)
-    other = _table_of(folder / FILE_NAME)
+    other = _table_of(folder / FILE_NAME, type(parameters))
     if other is not None and other.resolve() != table.resolve():
         log.warning(
             "%s holds results of %s: those of tomograms of the same name are replaced (another "
@@ -46,14 +44,14 @@ def begin(parameters: Parameters, table: Path, folder: Path) -> None:
     write_parameters(parameters, folder)
 
 
-def _table_of(record: Path) -> Path | None:
-    """STAR table of the run that left a record, if it says so."""
+def _table_of(record: Path, model: type[Parameters]) -> Path | None:
+    """STAR table of the run that left a record, if it says so and the table is still there."""
     try:
-        content = yaml.safe_load(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        values, _ = read_values(record, model)
+    except InputError:
         return None
-    name = content.get("star_file") if isinstance(content, dict) else None
-    return Path(name) if isinstance(name, str) else None
+    table = Path(str(values.get("star_file", "")))
+    return table if table.is_file() else None
 
 
 def for_each(

@@ -3,7 +3,7 @@
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters, RefineParameters
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
-from isonet2.training.loop import Plan
+from isonet2.training.schedule import Plan
 
 TrainParameters = DenoiseParameters | RefineParameters
 

@@ -23,9 +23,10 @@ from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import StepReport, Stopped, Training, best_epoch, fit, start
+from isonet2.training.loop import StepReport, Stopped, Training, fit, start
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Source, Subtomograms
+from isonet2.training.schedule import best_epoch
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from isonet2.training.checkpoint import save_tensors
 from isonet2.training.muon import Muon
 from isonet2.training.objectives import METHODS, Network, Recipe
 from isonet2.training.sampling import Sample, Subtomograms, Unreadable
-from isonet2.training.validation import HELD_OUT
+from isonet2.training.schedule import Plan
 
 log = logging.getLogger(__name__)
 
@@ -38,72 +38,6 @@ class Stopped(Exception):
 
 class NotFinite(InputError):
     """The loss became infinite or NaN."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long and how fast to learn; the names are those of the parameter models.
-
-    Parameters
-    ----------
-    method
-        Name in `METHODS`.
-    epochs
-        In all.
-    batch_size
-        Cubes per batch over all devices together.
-    acc_batches
-        Batches whose gradients are averaged for one step.
-    optimizer
-        Name in `OPTIMIZERS`.
-    learning_rate, learning_rate_min
-        Start and end of the cosine over the whole run.
-    warm_up
-        Share of the run over which the rate rises from zero.
-    ema
-        Decay of the moving average of the weights, reached gradually.
-    noise_levels
-        One for each epoch.
-    workers
-        Threads that read cubes.
-    patience
-        Epochs without a lower loss on the parts held out after which the run ends; None for the
-        whole of it.
-    """
-
-    method: str
-    epochs: int
-    batch_size: int
-    acc_batches: int
-    optimizer: str
-    learning_rate: float
-    learning_rate_min: float
-    warm_up: float
-    ema: float
-    noise_levels: tuple[float, ...]
-    workers: int = 2
-    patience: int | None = None
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step: warm-up, then a cosine."""
-        warm = max(1, round(self.warm_up * steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-        rate = self.learning_rate_min + (self.learning_rate - self.learning_rate_min) * cosine
-        return rate * min(1.0, (step + 1) / warm)
-
-    def ended(self, history: Sequence[Mapping[str, float]]) -> bool:
-        """Whether the run is over after these epochs."""
-        if len(history) >= self.epochs:
-            return True
-        return self.patience is not None and len(history) - best_epoch(history) >= self.patience
-
-
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """Number of the epoch with the lowest loss on the parts held out; the last one without any."""
-    rows = [row for row in history if HELD_OUT in row]
-    if not rows:
-        return len(history)
-    return int(min(rows, key=lambda row: row[HELD_OUT])["epoch"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""How long and how fast a network learns, and when a run is over."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from isonet2.training.validation import HELD_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast to learn; the names are those of the parameter models.
+
+    Parameters
+    ----------
+    method
+        Name in `METHODS`.
+    epochs
+        In all.
+    batch_size
+        Cubes per batch over all devices together.
+    acc_batches
+        Batches whose gradients are averaged for one step.
+    optimizer
+        Name in `OPTIMIZERS`.
+    learning_rate, learning_rate_min
+        Start and end of the cosine over the whole run.
+    warm_up
+        Share of the run over which the rate rises from zero.
+    ema
+        Decay of the moving average of the weights, reached gradually.
+    noise_levels
+        One for each epoch.
+    workers
+        Threads that read cubes.
+    patience
+        Epochs without a lower loss on the parts held out after which the run ends; None for the
+        whole of it.
+    """
+
+    method: str
+    epochs: int
+    batch_size: int
+    acc_batches: int
+    optimizer: str
+    learning_rate: float
+    learning_rate_min: float
+    warm_up: float
+    ema: float
+    noise_levels: tuple[float, ...]
+    workers: int = 2
+    patience: int | None = None
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step: warm-up, then a cosine."""
+        warm = max(1, round(self.warm_up * steps))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+        rate = self.learning_rate_min + (self.learning_rate - self.learning_rate_min) * cosine
+        return rate * min(1.0, (step + 1) / warm)
+
+    def ended(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the run is over after these epochs."""
+        if len(history) >= self.epochs:
+            return True
+        return self.patience is not None and len(history) - best_epoch(history) >= self.patience
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Number of the epoch with the lowest loss on the parts held out; the last one without any."""
+    rows = [row for row in history if HELD_OUT in row]
+    if not rows:
+        return len(history)
+    return int(min(rows, key=lambda row: row[HELD_OUT])["epoch"])
