@@ -6,11 +6,12 @@ import pytest
 import torch
 from quick import NAME, QUICK
 
+from isonet2.commands.prepare_star import prepare_star
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.data.star import TomogramTable, update, write_table
-from isonet2.data.volumes import open_volume
+from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.parameters import RefineParameters
+from isonet2.parameters import PrepareStarParameters, RefineParameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
 
 
@@ -132,21 +133,43 @@ def test_a_table_without_cubes_is_refused(star):
     [
         ({"half"}, {}, "isonet2-n2n"),
         ({"full"}, {}, "isonet2"),
-        ({"half", "full"}, {}, "isonet2-n2n"),
+        ({"half", "average"}, {}, "isonet2-n2n"),
+        ({"half", "gone"}, {}, "isonet2-n2n"),
         ({"half", "full"}, {"noise_level": 0.2}, "isonet2"),
         ({"half", "full"}, {"method": "isonet2"}, "isonet2"),
+        ({"half", "full"}, {"method": "isonet2-n2n"}, "isonet2-n2n"),
         ({"half"}, {"input_column": "rlnDenoisedTomoName"}, "isonet2"),
     ],
 )
-def test_method_auto_follows_the_table(star, columns, given, expected, caplog):
-    frame = {"rlnIndex": [1], "rlnTiltMin": [-60], "rlnTiltMax": [60], "rlnPixelSize": [10]}
-    if "half" in columns:
-        frame["rlnTomoReconstructedTomogramHalf1"] = ["e.mrc"]
-        frame["rlnTomoReconstructedTomogramHalf2"] = ["o.mrc"]
-    if "full" in columns:
-        frame["rlnTomoName"] = ["f.mrc"]
-    write_table(star, pd.DataFrame(frame))
+def test_method_auto_follows_the_table(halves, tmp_path, columns, given, expected):
+    star = listed(halves, tmp_path, columns)
     parameters = RefineParameters(star_file=star, **given)
     assert choose_method(parameters, TomogramTable.read(star).tomograms) == expected
-    both = columns == {"half", "full"} and "method" not in given
-    assert ("--method isonet2 " in caplog.text) == both
+
+
+def test_method_auto_does_not_choose_between_halves_and_full_tomograms(halves, tmp_path):
+    star = listed(halves, tmp_path, {"half", "full"})
+    with pytest.raises(InputError, match=r"--method isonet2-n2n .* --method isonet2 "):
+        refine(RefineParameters(star_file=star))
+
+
+def listed(halves, folder, columns):
+    """A table with halves, a full tomogram, the average of its halves, or one deleted since."""
+    even, odd, _ = halves
+    if "average" in columns:
+        return prepare_star(
+            PrepareStarParameters(
+                even=even, odd=odd, create_average=True, star_name=folder / "t.star"
+            )
+        )
+    frame = {"rlnIndex": [1], "rlnTiltMin": [-60], "rlnTiltMax": [60], "rlnPixelSize": [10]}
+    if "half" in columns:
+        frame["rlnTomoReconstructedTomogramHalf1"] = [even]
+        frame["rlnTomoReconstructedTomogramHalf2"] = [odd]
+    if not columns.isdisjoint({"full", "gone"}):
+        frame["rlnTomoName"] = [folder / "f.mrc"]
+    if "full" in columns:
+        write_volume(folder / "f.mrc", open_volume(even).read(), voxel_size=10.0, label="test")
+    star = folder / "t.star"
+    write_table(star, pd.DataFrame(frame))
+    return star

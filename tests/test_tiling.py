@@ -1,5 +1,6 @@
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -49,6 +50,21 @@ def test_a_local_operator_gives_the_answer_of_the_whole_volume():
     tiled = run(blur, x, tile=24, core=16, batch=2)
     inner = (slice(None), slice(2, -2), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(tiled[inner], whole[inner], atol=1e-5)
+
+
+def test_memory_holds_less_than_one_slab_of_results():
+    plans = [AxisTiling.plan(length, 24, 18) for length in (200, 200, 240)]
+    tile = np.zeros((1, 24, 24, 24), np.float32)
+    slab = 24 * 200 * 200 * tile.itemsize
+
+    def read(region):
+        return tile[:, *(slice(part.stop - part.start) for part in region)]
+
+    tracemalloc.start()
+    map_tiles(lambda x: x, read, lambda region, block: None, plans)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.75 * slab
 
 
 def test_what_a_tile_says_at_its_rim_is_not_heard():

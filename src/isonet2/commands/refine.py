@@ -1,6 +1,5 @@
 """Train a network that fills the missing wedge and takes noise away."""
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +7,13 @@ from pathlib import Path
 from isonet2.commands.deconv import deconv
 from isonet2.commands.make_mask import make_mask
 from isonet2.commands.train import train
+from isonet2.data.inputs import is_average
 from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
 from isonet2.training.devices import started_ranks
 from isonet2.training.objectives import Recipe
-
-log = logging.getLogger(__name__)
 
 
 def refine(parameters: RefineParameters) -> list[Path]:
@@ -43,33 +42,39 @@ def refine(parameters: RefineParameters) -> list[Path]:
 def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -> str:
     """The method asked for, or the one that the parameters and the table's columns point to.
 
-    Where halves and full tomograms are both listed, as after `prepare_star --create_average`,
-    the halves are taken, unless a parameter was given that only full tomograms have a use for.
+    Parameters that only full tomograms have a use for point to isonet2. Averages that
+    `prepare_star --create_average` made of the halves are no choice of their own.
 
     Raises
     ------
     InputError
-        When the table lists neither for every row.
+        When the table lists neither halves nor full tomograms for every row, or both.
     """
     if parameters.method != "auto":
         return parameters.method
     halves = all(t.half1 is not None and t.half2 is not None for t in tomograms)
     full = all(t.full is not None or t.deconvolved is not None for t in tomograms)
     noisy = full and parameters.noise_level
-    about_full = parameters.input_column or parameters.with_deconv or noisy
-    if not halves and not full and not parameters.input_column:
+    if parameters.input_column or parameters.with_deconv or noisy:
+        return "isonet2"
+    if not halves and not full:
         raise InputError(
             f"method auto: {parameters.star_file} lists neither the halves nor the full tomogram "
             f"of every row; fill in rlnTomoReconstructedTomogramHalf1 and ...Half2, or rlnTomoName"
         )
-    method = "isonet2" if about_full or not halves else "isonet2-n2n"
-    if halves and full:
-        log.warning(
-            "method auto: the table lists halves and full tomograms; taking %s (say --method "
-            "isonet2-n2n to train on the halves, --method isonet2 to train on the full ones)",
-            method,
+    own = next((t.full for t in tomograms if halves and _is_own(t.full)), None)
+    if own is not None:
+        raise InputError(
+            f"method auto: {parameters.star_file} lists halves, and full tomograms that are not "
+            f"their averages ({own}); say --method isonet2-n2n to train on the halves, or "
+            f"--method isonet2 to train on the full tomograms"
         )
-    return method
+    return "isonet2-n2n" if halves else "isonet2"
+
+
+def _is_own(full: Path | None) -> bool:
+    """Whether a full tomogram is there and is not made of the halves."""
+    return full is not None and full.exists() and not is_average(open_volume(full))
 
 
 def deconvolve_first(parameters: RefineParameters) -> RefineParameters:

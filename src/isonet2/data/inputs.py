@@ -125,6 +125,7 @@ def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
 
 
 DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
+AVERAGE_LABEL = "mean of the even and the odd half"
 """What the labels of this program's results say."""
 
 
@@ -150,6 +151,11 @@ def past_remarks(volumes: Sequence[Volume], *, ctf: bool) -> list[str]:
         if RESTORED_LABEL in said:
             found.append(f"{volume.path} was restored already; give the tomogram as reconstructed")
     return found
+
+
+def is_average(volume: Volume) -> bool:
+    """Whether a volume is what `prepare_star --create_average` made of two halves."""
+    return AVERAGE_LABEL in " ".join(volume.header.labels)
 
 
 def open_input(tomogram: Tomogram, column: str) -> TomogramInput:

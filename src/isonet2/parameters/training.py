@@ -172,7 +172,7 @@ class RefineParameters(TrainingParameters):
     """Folder of the network, its history and its previews."""
     method: Annotated[Literal["auto", "isonet2", "isonet2-n2n"], Shown("Basic")] = "auto"
     """isonet2 trains on full tomograms, isonet2-n2n on pairs of halves; auto looks which of them
-    the STAR table lists."""
+    the STAR table lists, and takes the halves where a full tomogram is only their average."""
     input_column: Annotated[Column | None, Shown("Basic")] = None
     """Column of the STAR table that names the full tomograms, for method isonet2. None takes
     rlnDeconvTomoName, or rlnTomoName where that is absent."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
-from math import ceil, prod
+from math import ceil
 
 import numpy as np
 import torch
@@ -117,10 +117,10 @@ def map_tiles(
 ) -> None:
     """Apply a function to overlapping tiles of a volume and write their smooth blend.
 
-    The volume is walked in slabs across its longest axis, so that no more than one slab of
-    results, one tile thick, is in memory at a time. The next tiles are read, and the last ones
-    blended and written, while `function` works; an error in either is raised here, and nothing
-    is written any more when this returns or raises.
+    The volume is walked in slabs across its longest axis, and of a slab's results only what the
+    next one overlaps stays in memory. The next tiles are read, and the last ones blended and
+    written, while `function` works; an error in either is raised here, and nothing is written
+    any more when this returns or raises.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def map_tiles(
     shape = (plans[0].length, plans[1].length, plans[2].length)
     along = int(np.argmax(shape))
     across = [axis for axis in range(3) if axis != along]
-    blend = _Blend(plans, along, write)
+    blend = _Blend(plans, (along, across[0], across[1]), write)
     total = plans[0].count * plans[1].count * plans[2].count
     done = 0
 
@@ -183,61 +183,82 @@ def map_tiles(
 
 
 class _Blend:
-    """Tiles added up with their windows in a slab, and written as soon as no other will come.
+    """Tiles added up with their windows, and written as soon as no other will come.
+
+    Tiles of a row are added up in a bar, one tile thick along two axes. Of a finished bar, what
+    later rows and slabs will touch is kept, one overlap thick, and the rest is written.
 
     Parameters
     ----------
     plans, write
         As in `map_tiles`.
-    along
-        Axis that the slab is one tile thick along; tiles come in its order.
+    order
+        Axes in the order in which tiles come, the last one quickest.
     """
 
-    def __init__(self, plans: Sequence[AxisTiling], along: int, write: Write) -> None:
-        self.plans, self.along, self.write = plans, along, write
+    def __init__(
+        self, plans: Sequence[AxisTiling], order: tuple[int, int, int], write: Write
+    ) -> None:
+        self.plans, self.order, self.write = plans, order, write
         self.windows = [[plan.window(index) for index in range(plan.count)] for plan in plans]
-        self.slab: Block | None = None
-        self.missing = self.tiles = prod(p.count for a, p in enumerate(plans) if a != along)
-        self.finished = 0
+        self.bar: Block | None = None
+        self.rims: dict[int, Block] = {}
 
     def add(self, group: list[list[int]], results: Block) -> None:
-        """Add tiles of one slab at their places, results (b, o, z, y, x)."""
-        if self.slab is None:
-            extent = [results.shape[1], *(plan.length for plan in self.plans)]
-            extent[1 + self.along] = self.plans[self.along].tile
-            self.slab = np.zeros(extent, np.float32)
+        """Add tiles at their places, results (b, o, z, y, x)."""
+        slab, row, last = self.order
+        if self.bar is None:
+            extent = [plan.tile for plan in self.plans]
+            extent[last] = self.plans[last].length
+            self.bar = np.zeros((results.shape[1], *extent), np.float32)
+            for axis in (row, slab):
+                extent[axis] = self.plans[axis].tile - self.plans[axis].stride
+                self.rims[axis] = np.zeros((results.shape[1], *extent), np.float32)
+                extent[axis] = self.plans[axis].length
         for index, result in zip(group, results, strict=True):
-            self._add(self.slab, index, result)
-        self.missing -= len(group)
-        if self.missing == 0:
-            self._flush(self.slab, group[0][self.along])
-            self.missing = self.tiles
+            self._add(self.bar, index, result)
+            if index[last] == self.plans[last].count - 1:
+                self._finish(self.bar, index)
 
-    def _add(self, slab: Block, index: list[int], result: Block) -> None:
-        """Add a weighted tile to the slab, whose long axis is counted from the tile's own start."""
+    def _add(self, bar: Block, index: list[int], result: Block) -> None:
+        """Add a weighted tile to its bar, which reaches from end to end along the last axis."""
         to: list[slice] = []
         of: list[slice] = []
         weight = np.ones((1, 1, 1), np.float32)
         for axis, (plan, i) in enumerate(zip(self.plans, index, strict=True)):
             inside, own = plan.inside(i)
-            to.append(own if axis == self.along else inside)
+            to.append(inside if axis == self.order[-1] else own)
             of.append(own)
             shape = [-1 if a == axis else 1 for a in range(3)]
             weight = weight * self.windows[axis][i][own].reshape(shape)
-        slab[:, *to] += weight * result[:, *of]
+        bar[:, *to] += weight * result[:, *of]
 
-    def _flush(self, slab: Block, step: int) -> None:
-        """Write what no later tile will touch, and move the rest to the slab's front."""
-        plan = self.plans[self.along]
+    def _finish(self, bar: Block, index: list[int]) -> None:
+        """Write what no later row or slab will touch of a bar, and empty it."""
+        slab, row, last = self.order
+        region = [slice(None)] * 3
+        block, region[row] = self._pass_on(bar, row, index[row], region)
+        block, region[slab] = self._pass_on(block, slab, index[slab], region)
+        region[last] = slice(0, self.plans[last].length)
+        if block.size:
+            self.write((region[0], region[1], region[2]), np.ascontiguousarray(block))
+        bar[:] = 0
+
+    def _pass_on(
+        self, block: Block, axis: int, step: int, region: list[slice]
+    ) -> tuple[Block, slice]:
+        """Add the rim of the last block along an axis, and keep the one for the next.
+
+        Returns what is finished of a block one tile thick, and where along the axis that lies.
+        """
+        plan = self.plans[axis]
+        front = np.moveaxis(block, 1 + axis, 0)
+        rim = np.moveaxis(self.rims[axis][:, *region], 1 + axis, 0)
+        if step > 0:
+            front[: len(rim)] += rim
+        rim[:] = front[plan.stride :]
         start, end = plan.start(step), plan.length
         if step < plan.count - 1:
             end = min(max(plan.start(step + 1), 0), end)
-        region = [slice(0, p.length) for p in self.plans]
-        region[self.along] = slice(self.finished, end)
-        front = np.moveaxis(slab, 1 + self.along, 0)
-        if end > self.finished:
-            block = np.moveaxis(front[self.finished - start : end - start], 0, 1 + self.along)
-            self.write((region[0], region[1], region[2]), np.ascontiguousarray(block))
-        front[: plan.tile - plan.stride] = front[plan.stride :].copy()
-        front[plan.tile - plan.stride :] = 0
-        self.finished = end
+        done = slice(min(max(start, 0), end), end)
+        return np.moveaxis(front[done.start - start : end - start], 0, 1 + axis), done
