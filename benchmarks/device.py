@@ -22,11 +22,12 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type, choose_devices, make_fabric
-from isonet2.training.loop import Descent, start
+from isonet2.training.loop import Descent
 from isonet2.training.objectives import Recipe
 from isonet2.training.prediction import Replicas, orientations
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan
+from isonet2.training.state import start
 
 ROUNDS = 8
 

@@ -28,11 +28,12 @@ from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
-from isonet2.training.loop import Descent, _follow, start
+from isonet2.training.loop import Descent, _follow
 from isonet2.training.objectives import Recipe
 from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Half, Source, Subtomograms
 from isonet2.training.schedule import Plan
+from isonet2.training.state import start
 
 LOW, HIGH = -60.0, 60.0
 PARTS = ["step", "loading", "predict", "memory", "start", "growth"]

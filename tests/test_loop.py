@@ -11,13 +11,16 @@ from lightning_fabric.plugins.precision import Precision
 
 from isonet2.networks import build_network
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.training import watch
 from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import load_tensors
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import NotFinite, Stopped, _to_its_parameters, fit, start
+from isonet2.training.loop import Descent, _to_its_parameters, fit
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan
+from isonet2.training.state import start
+from isonet2.training.watch import NotFinite, Stopped
 
 PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
 
@@ -87,12 +90,38 @@ def test_training_lowers_the_loss(source):
     assert history[-1]["loss"] < 0.95 * history[0]["loss"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(source):
+def test_a_loss_that_stays_infinite_ends_the_run(source, caplog):
     network = tiny()
     with torch.no_grad():
         network.final.weight.fill_(math.inf)
-    with pytest.raises(NotFinite, match="epoch 1"):
+    with pytest.raises(NotFinite, match=r"epoch 1: the loss became .* 0.125 of the learning rate"):
         run(source, start(network, PLAN))
+    assert caplog.text.count("going on from step 0") == 3
+
+
+@pytest.mark.parametrize("kept", [2, 200])
+@pytest.mark.parametrize("what", ["losses", "weights"])
+def test_a_run_goes_back_to_where_it_was_sound(source, monkeypatch, caplog, what, kept):
+    """One step of the second epoch goes wrong: it is done again with half the rate."""
+    monkeypatch.setattr(watch, "KEPT_STEPS", kept)
+    training, rates, step = start(tiny(), PLAN), [], Descent.step
+
+    def spoiled(descent, group, rate, noise_level):
+        losses = step(descent, group, rate, noise_level)
+        rates.append(rate)
+        if len(rates) == 6 and what == "weights":
+            with torch.no_grad():
+                training.network.final.weight.mul_(math.nan)
+        return losses * (math.nan if len(rates) == 6 and what == "losses" else 1.0)
+
+    monkeypatch.setattr(Descent, "step", spoiled)
+    run(source, training)
+    first = 5 if kept == 2 else 3
+    assert rates[6:] == [0.5 * PLAN.rate(step, 6) for step in range(first, 6)]
+    assert torch.isfinite(weights(training)).all()
+    assert [row["epoch"] for row in training.history] == [1, 2]
+    assert training.caution == 0.5
+    assert caplog.text.count("going on from step") == 1
 
 
 @pytest.mark.parametrize(("name", "length"), [("Muon", 0.2), ("AdamW", 1.0)])
@@ -160,13 +189,6 @@ def test_what_the_optimiser_remembers_goes_where_its_parameters_are():
     state = optimizer.state[parameter]
     assert state["exp_avg"].device == state["exp_avg_sq"].device == parameter.device
     assert state["step"] == 3
-
-
-def test_one_of_several_ranks_does_not_catch_signals():
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_request(catch=False) as request:
-        assert signal.getsignal(signal.SIGTERM) is before
-        assert not request()
 
 
 def test_start_leaves_two_networks_that_agree():

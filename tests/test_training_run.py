@@ -186,20 +186,23 @@ def test_two_ranks_with_half_the_batch_equal_one_with_the_whole(star):
     folder = star.parent
     plain = ("--normalization", "none", "--mixed_precision", "False")
     execute(*command(*plain, "-o", "one", epochs=1), folder=folder)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    execute(*launcher, *command(*plain, "-o", "two", epochs=1), folder=folder)
+    execute(*LAUNCHER, *command(*plain, "-o", "two", epochs=1), folder=folder)
     a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("one", "two"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], atol=5e-4, rtol=1e-2)
 
 
-DYING = """
-import os, sys
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+SECOND_RANK = """
+import os, signal, sys
 from isonet2.cli import main
 from isonet2.training.loop import Descent
 
+usual, told = Descent.step, []
+
 def step(self, *rest):
-    raise RuntimeError("this rank is lost")
+    {what}
+    return usual(self, *rest)
 
 if os.environ["RANK"] == "1":
     Descent.step = step
@@ -207,17 +210,34 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def with_a_second_rank_that(does, star, *words):
+    """Run two ranks, one of which does something before each step."""
+    script = star.parent / "second.py"
+    script.write_text(SECOND_RANK.format(what=does))
+    line = [sys.executable, *LAUNCHER, str(script), *command(*words)[2:]]
+    return subprocess.run(line, cwd=star.parent, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.slow
 def test_a_rank_that_dies_ends_the_run_with_its_traceback(star):
-    script = star.parent / "dying.py"
-    script.write_text(DYING)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    words = [*launcher, str(script), *command()[2:]]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=star.parent, capture_output=True, text=True, timeout=60
-    )
+    done = with_a_second_rank_that("raise RuntimeError('this rank is lost')", star)
     assert done.returncode != 0
     assert "RuntimeError: this rank is lost" in done.stderr
+
+
+@pytest.mark.slow
+def test_all_ranks_stop_when_one_is_asked_and_go_on_together(star):
+    folder = star.parent
+    once = "told or told.append(os.kill(os.getpid(), signal.SIGTERM))"
+    plain = ("--normalization", "none", "--mixed_precision", "False", "-o")
+    done = with_a_second_rank_that(once, star, *plain, "cut")
+    assert done.returncode != 0
+    assert done.stderr.count("stopped in epoch 1; everything is kept") == 1
+    execute(*LAUNCHER, *command(*plain, "cut", "--resume"), folder=folder)
+    execute(*LAUNCHER, *command(*plain, "whole"), folder=folder)
+    a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("whole", "cut"))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=5e-4, rtol=1e-2)
 
 
 def test_resume_refuses_an_edited_table(star):

@@ -23,11 +23,13 @@ from isonet2.training.assembly import Assembler
 from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_tensors
 from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
-from isonet2.training.loop import StepReport, Stopped, Training, fit, start
+from isonet2.training.loop import fit
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Source, Subtomograms
 from isonet2.training.schedule import best_epoch
+from isonet2.training.state import Training, start
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
+from isonet2.training.watch import StepReport, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +189,8 @@ class TrainingRun:
             self.plan.epochs,
             describe(self.devices),
         )
-        show, alone = self.fabric.is_global_zero, self.fabric.world_size == 1
-        with progress_bar("training", 1, show=show) as bar, stop_request(alone) as request:
+        show = self.fabric.is_global_zero
+        with progress_bar("training", 1, show=show) as bar, stop_request() as request:
 
             def on_step(report: StepReport) -> None:
                 bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
@@ -210,11 +212,12 @@ class TrainingRun:
                     validate=self.validation,
                 )
             except Stopped:
-                log.warning(
-                    "stopped in epoch %d; everything is kept: the same command with --resume "
-                    "True goes on from here",
-                    training.epoch + 1,
-                )
+                if show:
+                    log.warning(
+                        "stopped in epoch %d; everything is kept: the same command with --resume "
+                        "True goes on from here",
+                        training.epoch + 1,
+                    )
                 raise KeyboardInterrupt from None
 
     def left_behind(self) -> list[Path]:

@@ -22,13 +22,10 @@ class StopRequest:
 
 
 @contextmanager
-def stop_request(catch: bool = True) -> Iterator[StopRequest]:
-    """Catch the first signal as a request; a second one ends the program as usual.
-
-    Without `catch`, signals do as usual: one of several ranks cannot stop politely alone.
-    """
+def stop_request() -> Iterator[StopRequest]:
+    """Catch the first signal as a request; a second one ends the program as usual."""
     request = StopRequest()
-    if not catch or current_thread() is not main_thread():
+    if current_thread() is not main_thread():
         yield request
         return
     usual = {number: signal.getsignal(number) for number in ASKING}

@@ -1,114 +1,24 @@
 """The training loop, written out."""
 
-import copy
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from isonet2.errors import InputError
-from isonet2.networks import channels_last
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import save_tensors
-from isonet2.training.muon import Muon
 from isonet2.training.objectives import METHODS, Network, Recipe
-from isonet2.training.sampling import Sample, Subtomograms, Unreadable
+from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.schedule import Plan
+from isonet2.training.state import Training
+from isonet2.training.watch import NotFinite, StepReport, Watch
 
 log = logging.getLogger(__name__)
-
-REPORT_SECONDS = 0.5
-OPTIMIZERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {
-    "Muon": Muon,
-    "AdamW": lambda network, rate: torch.optim.AdamW(network.parameters(), rate),
-}
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has saved where it is."""
-
-
-class NotFinite(InputError):
-    """The loss became infinite or NaN."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """Where the run is, for a progress bar."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-
-
-@dataclass(slots=True)
-class Training:
-    """All that a run must remember: what `training_state.pt` holds.
-
-    Parameters
-    ----------
-    network
-        The bare network that learns.
-    average
-        Moving average of its weights, in evaluation mode: what predicts.
-    optimizer
-        Changes its weights.
-    epoch
-        Epochs completed.
-    step
-        Optimiser steps completed in the present epoch.
-    updates
-        Optimiser steps completed in the run.
-    sums
-        Sums of the losses of the present epoch, and their number: (total, n2n, mw, count).
-    history
-        A row for each completed epoch.
-    scaling
-        Of the loss in float16, with its growth, as the precision plugin tells it; else empty.
-    """
-
-    network: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    step: int = 0
-    updates: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    history: list[dict[str, float]] = field(default_factory=list)
-    scaling: dict[str, Any] = field(default_factory=dict)
-
-    _plain = ("epoch", "step", "updates", "sums", "history", "scaling")
-    _modules = ("network", "average", "optimizer")
-
-    def save(self, path: Path, run: dict[str, Any]) -> None:
-        """Write the state, whole or not at all, with the record of the run it belongs to."""
-        record: dict[str, Any] = {name: getattr(self, name) for name in self._plain}
-        record |= {name: getattr(self, name).state_dict() for name in self._modules}
-        save_tensors(path, record | {"run": run})
-
-    def load(self, record: dict[str, Any]) -> None:
-        """Take over a saved state; earlier ones told no scaling."""
-        record = {"scaling": {}} | record
-        for name in self._plain:
-            setattr(self, name, record[name])
-        for name in self._modules:
-            getattr(self, name).load_state_dict(record[name])
-
-
-def start(network: nn.Module, plan: Plan) -> Training:
-    """A run that has not learned anything yet."""
-    network = channels_last(network)
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Training(network, average, OPTIMIZERS[plan.optimizer](network, plan.learning_rate))
 
 
 class Descent:
@@ -229,39 +139,31 @@ def fit(
     recipe, plan
         What is learned, and how fast.
     on_step
-        Told of progress, on every rank, about twice a second.
+        Told of progress, on every rank, about twice a second or every few steps.
     on_epoch
         Told after each epoch, on every rank, with the row of the epoch in the history.
     on_stop
         Told before `Stopped` is raised; saves the state.
     stop
-        Asked after each step whether to stop.
+        Asked after each step whether to stop; what one rank says holds for all.
     validate
         Asked after each epoch, with the averaged network, for more columns of the history.
 
     Raises
     ------
     NotFinite
-        When the loss is not a finite number; what was saved before stays.
+        When losses or weights are not finite numbers, although the run went back to where they
+        were, with smaller learning rates; what was saved before stays.
     Stopped
-        When `stop` said so.
+        When `stop` said so, on any rank.
     """
-
-    def save() -> None:
-        if pending:
-            _settle(training, pending, epoch)
-        training.scaling = fabric.strategy.precision.state_dict()
-        if fabric.is_global_zero:
-            on_stop(training)
-
     descent = Descent(fabric, training, assemble, recipe, plan)
-    rate = plan.learning_rate
+    watch = Watch(fabric, training, on_step, on_stop, stop)
     cubes = len(subtomograms) // fabric.world_size * fabric.world_size
     steps = math.ceil(math.ceil(cubes / plan.batch_size) / plan.acc_batches)
     while not plan.ended(training.history):
         epoch = training.epoch
-        began = told = time.monotonic()
-        pending: list[Tensor] = []
+        began, rate = time.monotonic(), plan.learning_rate
         feed = subtomograms.batches(
             epoch,
             plan.batch_size,
@@ -270,20 +172,18 @@ def fit(
             ranks=fabric.world_size,
             workers=plan.workers,
         )
-        for group in _readable(_groups(feed, plan.acc_batches), save):
-            rate = plan.rate(epoch * steps + training.step, plan.epochs * steps)
-            pending.append(descent.step(group, rate, plan.noise_levels[epoch]))
-            _follow(training, plan.ema)
-            training.step += 1
-            stopping = stop()
-            if stopping or training.step == steps or time.monotonic() - told > REPORT_SECONDS:
-                told = time.monotonic()
-                loss = _settle(training, pending, epoch)
-                on_step(StepReport(epoch + 1, training.step, steps, loss))
-            if stopping:
-                training.scaling = fabric.strategy.precision.state_dict()
-                on_stop(training)
-                raise Stopped
+        watch.begin(steps)
+        try:
+            for group in watch.readable(_groups(feed, plan.acc_batches)):
+                step = epoch * steps + training.step
+                rate = training.caution * plan.rate(step, plan.epochs * steps)
+                losses = descent.step(group, rate, plan.noise_levels[epoch])
+                _follow(training, plan.ema)
+                training.step += 1
+                watch.after_step(losses)
+        except NotFinite as error:
+            watch.go_back(error)
+            continue
         _finish_epoch(fabric, training, rate, began)
         training.scaling = fabric.strategy.precision.state_dict()
         if validate is not None:
@@ -308,43 +208,6 @@ def _follow(training: Training, decay: float) -> None:
         buffers = zip(training.average.buffers(), training.network.buffers(), strict=True)
         for average, present in buffers:
             average.copy_(present)
-
-
-def _readable(
-    groups: Iterator[list[list[Sample]]], save: Callable[[], None]
-) -> Iterator[list[list[Sample]]]:
-    """Pass batches on; when their files cannot be read any more, save the state before the end."""
-    try:
-        yield from groups
-    except Unreadable:
-        save()
-        raise
-
-
-def _settle(training: Training, pending: list[Tensor], epoch: int) -> float:
-    """Fetch the losses of the last steps from the device; the mean total loss of the epoch.
-
-    Raises
-    ------
-    NotFinite
-        When one of them is not a finite number.
-    """
-    for values in torch.stack(pending).tolist():
-        if not all(math.isfinite(value) for value in values):
-            raise NotFinite(
-                f"the loss became {values[0]} in epoch {epoch + 1}; {_remedy(epoch)} a smaller "
-                f"learning_rate, or --mixed_precision False"
-            )
-        for place, value in enumerate([*values, 1.0]):
-            training.sums[place] += value
-    pending.clear()
-    return training.sums[0] / training.sums[3]
-
-
-def _remedy(epoch: int) -> str:
-    if epoch == 0:
-        return "begin again with"
-    return "the last good checkpoint is kept: use --resume with"
 
 
 def _finish_epoch(fabric: Fabric, training: Training, rate: float, began: float) -> None:

@@ -1,0 +1,185 @@
+"""What is looked at between the steps of a training run: losses, weights, and requests to stop."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from isonet2.errors import InputError
+from isonet2.training.sampling import Sample, Unreadable
+from isonet2.training.state import Training
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 0.5
+KEPT_STEPS = 200
+"""Between copies of a state that is known to be sound."""
+AGREED_STEPS = 8
+"""Between agreements of several ranks on whether to go on."""
+RETURNS = 3
+"""To a sound state, each with half the learning rate, before a run is given up."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved where it is."""
+
+
+class NotFinite(InputError):
+    """The loss or the weights became infinite or NaN again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Where the run is, for a progress bar."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+class Watch:
+    """What is looked at between steps: losses, weights, and whether somebody asks to stop.
+
+    Looking waits for the device, so it is done now and then; with several ranks by the number of
+    steps, so that all look after the same one.
+
+    Parameters
+    ----------
+    fabric, training, on_step, on_stop, stop
+        As in `fit`.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        training: Training,
+        on_step: Callable[[StepReport], None],
+        on_stop: Callable[[Training], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.fabric, self.training = fabric, training
+        self.on_step, self.on_stop, self.stop = on_step, on_stop, stop
+        self.alone = fabric.world_size == 1
+        self.pending: list[Tensor] = []
+        self.steps, self.told = 0, 0.0
+        self.sound: dict[str, Any] = {}
+
+    def begin(self, steps: int) -> None:
+        """Turn to an epoch of so many steps."""
+        self.steps, self.told = steps, time.monotonic()
+        self.sound = copy.deepcopy(self.training.record())
+
+    def readable(self, groups: Iterator[list[list[Sample]]]) -> Iterator[list[list[Sample]]]:
+        """Pass batches on; when files cannot be read any more, save the state before the end."""
+        try:
+            yield from groups
+        except Unreadable:
+            self._settle()
+            self._save()
+            raise
+
+    def after_step(self, losses: Tensor) -> None:
+        """Look, when it is time for it.
+
+        Raises
+        ------
+        NotFinite
+            When losses or weights are not finite numbers, on any rank.
+        Stopped
+            When somebody asked for it, on any rank.
+        """
+        self.pending.append(losses)
+        step = self.training.step
+        keep = step % KEPT_STEPS == 0 or step == self.steps
+        stopping = self.stop()
+        if self.alone:
+            due = stopping or time.monotonic() - self.told > REPORT_SECONDS
+        else:
+            due = step % AGREED_STEPS == 0
+        if not (keep or due):
+            return
+        self.told = time.monotonic()
+        problem: NotFinite | None = None
+        try:
+            self._settle()
+            if keep:
+                _check_weights(self.training)
+        except NotFinite as error:
+            problem = error
+        lost, stopping = self._agreed(problem is not None, stopping)
+        if lost:
+            raise problem or NotFinite("another rank's loss became infinite or NaN")
+        if keep:
+            self.sound = copy.deepcopy(self.training.record())
+        sums = self.training.sums
+        self.on_step(StepReport(self.training.epoch + 1, step, self.steps, sums[0] / sums[3]))
+        if stopping:
+            self._save()
+            self.fabric.barrier()
+            raise Stopped
+
+    def go_back(self, error: NotFinite) -> None:
+        """Go on from where the run was sound, with half the learning rate.
+
+        Raises
+        ------
+        NotFinite
+            The error, with what to do, when that was done `RETURNS` times already.
+        """
+        self.pending.clear()
+        caution = self.training.caution / 2
+        epoch = self.training.epoch + 1
+        if caution < 0.5**RETURNS:
+            begin = "begin again with" if epoch == 1 else "use --resume with"
+            raise NotFinite(
+                f"epoch {epoch}: {error}, also with {0.5**RETURNS:g} of the learning rate; what "
+                f"was saved before is kept: {begin} a smaller learning_rate, or "
+                f"--mixed_precision False"
+            )
+        self.training.load(copy.deepcopy(self.sound))
+        self.training.caution = caution
+        log.warning(
+            "epoch %d: %s; going on from step %d with %g of the learning rate",
+            epoch,
+            error,
+            self.training.step,
+            caution,
+        )
+
+    def _agreed(self, *flags: bool) -> list[bool]:
+        """Flags that were raised on any rank."""
+        if self.alone:
+            return list(flags)
+        raised = torch.tensor(flags, dtype=torch.float32, device=self.fabric.device)
+        summed = torch.as_tensor(self.fabric.all_reduce(raised, reduce_op="sum"))
+        return [number > 0 for number in summed.tolist()]
+
+    def _settle(self) -> None:
+        """Fetch the losses of the last steps from the device."""
+        values = torch.stack(self.pending).tolist() if self.pending else []
+        self.pending.clear()
+        for total, n2n, mw in values:
+            if not all(map(math.isfinite, (total, n2n, mw))):
+                raise NotFinite(f"the loss became {total}")
+            for place, value in enumerate((total, n2n, mw, 1.0)):
+                self.training.sums[place] += value
+
+    def _save(self) -> None:
+        self.training.scaling = self.fabric.strategy.precision.state_dict()
+        if self.fabric.is_global_zero:
+            self.on_stop(self.training)
+
+
+def _check_weights(training: Training) -> None:
+    """Refuse weights that are not finite, in one look at the device."""
+    sums = [p.detach().sum(dtype=torch.float64) for p in training.average.parameters()]
+    if not math.isfinite(torch.stack(sums).sum().item()):
+        raise NotFinite("the weights became infinite or NaN")
