@@ -90,44 +90,74 @@ def network_pass(network: nn.Module, x: Tensor) -> Tensor:
     return network(x[None, None])[0, 0]
 
 
+def projected_noise(mask: Tensor) -> Tensor:
+    """Noise of unit deviation with the spectrum of a back-projection without a filter."""
+    n = mask.shape[-1]
+    kz, _, kx = shifted_frequencies(n)
+    fall = torch.hypot(kz, kx).clamp_min(1 / n).float().rsqrt()
+    noise = to_real(to_fourier(torch.randn(n, n, n)) * mask * fall)
+    return noise / noise.std()
+
+
+def denoise_loss(
+    network: nn.Module, first: list[Tensor], second: list[Tensor], ctf: Tensor | None
+) -> Tensor:
+    """Loss of noise2noise over a batch of pairs, both directions, one volume at a time."""
+    total = torch.zeros(())
+    sign = 1.0 if ctf is None else torch.where(ctf < 0, -1.0, 1.0)
+    size = 1.0 if ctf is None else ctf.abs()
+    for pair in zip(first, second, strict=True):
+        data = [to_fourier(x) * sign for x in pair]
+        for i, j in ((0, 1), (1, 0)):
+            y = to_fourier(network_pass(network, to_real(data[i]).float())) * size
+            total = total + to_real(y - data[j]).square().mean()
+    return total / (2 * len(first))
+
+
 def step_loss(
     network: nn.Module,
-    first: list[Tensor],
-    second: list[Tensor],
+    halves: list[list[Tensor]],
     matrices: list[Tensor],
     low: float,
     high: float,
     ctf: Tensor | None,
     mw_weight: float,
+    noise_level: float = 0.0,
 ) -> Tensor:
-    """Loss of isonet2-n2n over a batch of pairs, both directions, one volume at a time."""
+    """Loss that teaches the wedge, over a batch of cubes, one volume at a time.
+
+    `halves` holds two volumes of each cube (isonet2-n2n, both directions), or one (isonet2).
+    """
     total = torch.zeros(())
-    n = first[0].shape[-1]
+    n = halves[0][0].shape[-1]
     sign = 1.0 if ctf is None else torch.where(ctf < 0, -1.0, 1.0)
     size = 1.0 if ctf is None else ctf.abs()
-    for e, o, matrix in zip(first, second, matrices, strict=True):
+    directions = [(0, 1), (1, 0)] if len(halves[0]) == 2 else [(0, 0)]
+    for cube, matrix in zip(halves, matrices, strict=True):
         mask = measured_mask(n, low, high)
         turned_mask = measured_mask(n, low, high, matrix)
-        data = [to_real(to_fourier(x) * sign * mask).float() for x in (e, o)]
+        data = [to_real(to_fourier(x) * sign * mask).float() for x in cube]
         was_training = network.training
         network.eval()
         with torch.no_grad():
             filled = []
-            noise = shell_noise(data[0] - data[1], mask)
+            noise = shell_noise(data[0] - data[-1], mask)
             for x in data:
                 prediction = to_fourier(network_pass(network, x)) * size + noise
                 filled.append(to_real(to_fourier(x) * mask + prediction * (1 - mask)).float())
         network.train(was_training)
         turned = [turn(x, matrix) for x in filled]
-        for i, j in ((0, 1), (1, 0)):
+        for i, j in directions:
             source = to_real(to_fourier(turned[i]) * mask).float()
             source = (source - source.mean()) / source.std() * data[i].std() + data[i].mean()
+            if noise_level:
+                source = source + noise_level * projected_noise(mask)
             y = to_fourier(network_pass(network, source)) * size
             difference = y - to_fourier(turned[j])
             inside = to_real(difference * turned_mask * mask)
             outside = to_real(difference * turned_mask * (1 - mask))
             total = total + inside.square().mean() + mw_weight * outside.square().mean()
-    return total / (2 * len(first))
+    return total / (len(directions) * len(halves))
 
 
 def predict(

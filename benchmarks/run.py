@@ -1,18 +1,18 @@
 """Speed and memory beside the plain reference, measured in turns in one run.
 
 python benchmarks/run.py            all of it, some minutes on two cores
-python benchmarks/run.py step       one part: step, loading, predict, memory, start, growth
+python benchmarks/run.py step       one part: step, loading, predict, memory, start, growth, scale
 """
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Self
@@ -21,22 +21,29 @@ import numpy as np
 import reference
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
-from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.data.volumes import VolumeWriter, open_volume, statistics
 from isonet2.networks import build_network
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, _follow
-from isonet2.training.objectives import Recipe
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Half, Source, Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
 
 LOW, HIGH = -60.0, 60.0
-PARTS = ["step", "loading", "predict", "memory", "start", "growth"]
+PARTS = ["step", "loading", "predict", "memory", "start", "growth", "scale"]
+CUBES, FEED = 64, 8
+"""Cubes of an epoch, and batches of it that are used in turn."""
+SLAB = 64
+NOISE = 0.2
+"""Noise level where there is one volume only."""
+TINY = {"filters": 4, "levels": 2, "convolutions": 1}
 
 
 def in_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
@@ -52,11 +59,17 @@ def in_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
 
 
 def noisy_halves(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Write two halves of white noise."""
+    """Write two halves of white noise, slab by slab."""
     rng = np.random.default_rng(0)
+    _, y, x = shape
     for name in ("EVN", "ODD"):
-        noise = rng.standard_normal(shape, dtype=np.float32)
-        write_volume(folder / f"TS_01_{name}.mrc", noise, voxel_size=10.0, label="x")
+        path = folder / f"TS_01_{name}.mrc"
+        size = (10.0,) * 3
+        with VolumeWriter(path, shape=shape, voxel_size=size, dtype="float16", label="x") as writer:
+            for low in range(0, shape[0], SLAB):
+                rows = slice(low, min(low + SLAB, shape[0]))
+                noise = rng.standard_normal((rows.stop - low, y, x), dtype=np.float32)
+                writer.write((rows, slice(0, y), slice(0, x)), noise)
 
 
 def noisy_source(folder: Path, count: int = 64) -> Source:
@@ -68,76 +81,97 @@ def noisy_source(folder: Path, count: int = 64) -> Source:
 
 @dataclass
 class OurTraining:
-    """Training of isonet2-n2n on noise, ready to go step by step."""
+    """Training on noise, ready to go step by step."""
 
     arch: str
     cube: int
     batch: int
     pairing: str = "swap"
+    method: str = "isonet2-n2n"
+    count: int = 1
+    edge: int | None = None
+    folder: Path | None = None
 
     def __enter__(self) -> Self:
-        self.folder = tempfile.TemporaryDirectory()
-        folder = Path(self.folder.name)
-        noisy_halves(folder, (self.cube + 48,) * 3)
-        source = noisy_source(folder)
-        self.plan = Plan("isonet2-n2n", 1, self.batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
+        self.scratch = tempfile.TemporaryDirectory()
+        if self.folder is None:
+            self.folder = Path(self.scratch.name)
+            noisy_halves(self.folder, (self.edge or self.cube + 48,) * 3)
+        method = METHODS[self.method]
+        sources = [noisy_source(self.folder, CUBES // self.count + 1) for _ in range(self.count)]
+        if not method.reads_halves:
+            sources = [replace(source, second=source.first) for source in sources]
+        self.plan = Plan(self.method, 1, self.batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
         self.training = start(build_network(self.arch), self.plan)
         device = torch.device("cpu")
         precision = "bf16-mixed" if autocast_type(device, True) == torch.bfloat16 else "32-true"
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
         treatment = CtfTreatment(mode="network")
-        self.assemble = Assembler(
-            [source], treatment, device, both_directions=self.pairing == "both"
-        )
+        both = self.pairing == "both"
+        self.assemble = Assembler(sources, treatment, device, both_directions=both)
         recipe = Recipe(mw_weight=20.0)
         self.descent = Descent(fabric, self.training, self.assemble, recipe, self.plan)
-        self.cubes = Subtomograms([source], self.cube, seed=0, random_rot_weight=0.2)
-        self.feed = list(self.cubes.batches(0, self.batch))
+        free = 0.2 * method.fills_wedge
+        self.cubes = Subtomograms(
+            sources, self.cube, seed=0, turn=method.fills_wedge, random_rot_weight=free
+        )
+        self.feed = list(islice(self.cubes.batches(0, self.batch), FEED))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.folder.cleanup()
+        self.scratch.cleanup()
 
     def step(self) -> None:
         """One step of the optimiser, on the next batch."""
-        self.descent.step([self.feed[0]], 1e-3, 0.0)
+        noise_level = 0.0 if METHODS[self.method].reads_halves else NOISE
+        self.descent.step([self.feed[0]], 1e-3, noise_level)
         _follow(self.training, self.plan.ema)
         self.feed.append(self.feed.pop(0))
 
     def load(self) -> None:
-        """Read, turn and assemble one epoch of batches."""
-        for samples in self.cubes.batches(0, self.batch):
+        """Read, turn and assemble some batches."""
+        for samples in islice(self.cubes.batches(0, self.batch), FEED):
             self.assemble(samples)
 
 
-def training_step(arch: str, cube: int, batch: int, pairing: str) -> list[str]:
-    """Seconds per step of isonet2-n2n, ours and the reference's."""
-    with OurTraining(arch, cube, batch, pairing) as ours:
-        plain = build_network(arch)
-        optimizer = torch.optim.AdamW(plain.parameters())
-        ctf = reference.ctf_volume(cube, 10.0, 30000.0, 300.0, 2.7, 0.1)
+def plain_step(ours: OurTraining) -> Callable[[], None]:
+    """The reference's step on the cubes that come next for ours."""
+    network = build_network(ours.arch)
+    optimizer = torch.optim.AdamW(network.parameters())
+    ctf = reference.ctf_volume(ours.cube, 10.0, 30000.0, 300.0, 2.7, 0.1)
+    method = METHODS[ours.method]
 
-        def theirs() -> None:
-            pairs = [[torch.from_numpy(h).clone() for h in s.halves] for s in ours.feed[0]]
-            matrices = [s.draw.rotation for s in ours.feed[0]]
-            first, second = zip(*pairs, strict=True)
-            loss = reference.step_loss(
-                plain, list(first), list(second), matrices, LOW, HIGH, ctf, 20.0
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    def step() -> None:
+        samples = ours.feed[0]
+        used = 1 + method.reads_halves
+        cubes = [[torch.from_numpy(h).clone() for h in s.halves[:used]] for s in samples]
+        if method.fills_wedge:
+            turns = [s.draw.rotation for s in samples]
+            noise = 0.0 if method.reads_halves else NOISE
+            loss = reference.step_loss(network, cubes, turns, LOW, HIGH, ctf, 20.0, noise)
+        else:
+            first, second = zip(*cubes, strict=True)
+            loss = reference.denoise_loss(network, list(first), list(second), ctf)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
-        mine, plainly = in_turns(4, ours.step, theirs)
-    return [f"step {arch} {cube}^3 x {batch}, {pairing}", f"{mine:.2f} s", f"{plainly:.2f} s",
-            f"{plainly / mine:.1f}"]  # fmt: skip
+    return step
+
+
+def training_step(ours: OurTraining) -> list[str]:
+    """Seconds per step, ours and the reference's."""
+    with ours:
+        mine, plainly = in_turns(4, ours.step, plain_step(ours))
+    what = f"step {ours.method}, {ours.arch} {ours.cube}^3 x {ours.batch}, {ours.pairing}"
+    return [what, f"{mine:.2f} s", f"{plainly:.2f} s", f"{plainly / mine:.1f}"]
 
 
 def loading(arch: str, cube: int, batch: int) -> list[str]:
     """Seconds to put a batch together, beside those of the step that uses it."""
     with OurTraining(arch, cube, batch) as ours:
         load, step = in_turns(3, ours.load, ours.step)
-        load /= len(ours.feed)
+        load /= FEED
     return [f"reading a batch of {cube}^3 x {batch}", f"{load:.4f} s", f"{step:.2f} s (a step)",
             f"{step / load:.0f}"]  # fmt: skip
 
@@ -158,17 +192,36 @@ def growth() -> list[list[str]]:
     return rows
 
 
-def our_prediction(folder: Path, arch: str, cube: int) -> Callable[[], object]:
+def scale() -> list[list[str]]:
+    """Seconds of a step with its reading, and peak memory, over the tomograms' size and number."""
+    rows = []
+    for edge, count in ((64, 1), (256, 1), (1024, 1), (256, 10), (256, 100)):
+        with OurTraining("unet-small", 48, 4, edge=edge, count=count) as ours:
+
+            def fed(ours: OurTraining = ours) -> None:
+                ours.assemble(next(ours.cubes.batches(0, ours.batch)))
+                ours.step()
+
+            (step,) = in_turns(5, fed)
+            memory = measured_apart("ours-training", str(ours.folder), str(count))
+        what = f"step on {count} tomogram{'s' * (count > 1)} of {edge}^3"
+        rows.append([what, f"{step:.2f} s", f"{memory} MB"])
+    return rows
+
+
+def our_prediction(
+    folder: Path, network: nn.Module, cube: int, ways: int = WAYS
+) -> Callable[[], object]:
     """Restore the halves that are in a folder, without writing the result."""
     source = noisy_source(folder)
     precision = autocast_type(torch.device("cpu"), True)
-    replicas = Replicas([build_network(arch).eval()], [torch.device("cpu")], precision)
+    replicas = Replicas([network.eval()], [torch.device("cpu")], precision)
     geometry = Geometry(source.sectors, None, 10.0)
     plans = fitted_tiles(source.first.volume.shape, cube, 1.5, replicas.multiple)
     halves = [source.first, source.second]
 
     def restored() -> None:
-        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=WAYS)
+        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=ways)
 
     return restored
 
@@ -183,7 +236,7 @@ def prediction(arch: str, cube: int, shape: tuple[int, int, int] = (96, 160, 160
         plain = build_network(arch).eval()
         mine, plainly = in_turns(
             2,
-            our_prediction(Path(name), arch, cube),
+            our_prediction(Path(name), build_network(arch), cube),
             lambda: reference.predict(plain, whole, cube, LOW, HIGH),
         )
     return [
@@ -199,41 +252,69 @@ def predict_seconds(arch: str, cube: int, shape: tuple[int, int, int]) -> float:
     with tempfile.TemporaryDirectory() as name:
         noisy_halves(Path(name), shape)
         began = time.perf_counter()
-        our_prediction(Path(name), arch, cube)()
+        our_prediction(Path(name), build_network(arch), cube)()
         return time.perf_counter() - began
 
 
-def peak_memory(shape: tuple[int, int, int]) -> list[str]:
-    """Peak resident megabytes of predicting a tomogram, each program in a process of its own.
+def measured_apart(kind: str, folder: str, *more: str) -> int:
+    """Peak resident megabytes of one of `TASKS` in a process of its own."""
+    words = [sys.executable, __file__, "--inner", kind, folder, *more]
+    return int(subprocess.check_output(words))
 
-    The network is small, so that what grows with the tomogram shows, and the run is short.
-    """
+
+def prediction_memory(shape: tuple[int, int, int]) -> list[str]:
+    """Peak memory of predicting with a small network, so that the tomogram's share shows."""
     with tempfile.TemporaryDirectory() as name:
         noisy_halves(Path(name), shape)
-        ours, plain = (
-            int(subprocess.check_output([sys.executable, __file__, "--inner", kind, name]))
-            for kind in ("ours", "reference")
-        )
+        ours = measured_apart("ours", name)
+        plain = measured_apart("reference", name)
     size = " x ".join(str(n) for n in shape)
     return [f"memory of predict {size}", f"{ours} MB", f"{plain} MB", f"{plain / ours:.1f}"]
 
 
-def inner(kind: str, folder: str) -> None:
-    """Predict, and print the peak of this process's resident memory."""
-    network = build_network("unet-small", filters=4, levels=2, convolutions=1).eval()
-    source = noisy_source(Path(folder))
-    halves = [source.first, source.second]
-    shape = source.first.volume.shape
-    if kind == "ours":
-        replicas = Replicas([network], [torch.device("cpu")], torch.float32)
-        geometry = Geometry(source.sectors, None, 10.0)
-        plans = fitted_tiles(shape, 48, 1.5, replicas.multiple)
-        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans)
-    else:
-        region = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        reference.predict(network, [h.region(region) for h in halves], 48, LOW, HIGH)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{peak // 1024}\n")
+def training_memory() -> list[str]:
+    """Peak memory of training steps."""
+    with tempfile.TemporaryDirectory() as name:
+        noisy_halves(Path(name), (96, 96, 96))
+        ours = measured_apart("ours-training", name, "1")
+        plain = measured_apart("reference-training", name, "1")
+    return ["memory of training, unet-small 48^3 x 4", f"{ours} MB", f"{plain} MB",
+            f"{plain / ours:.1f}"]  # fmt: skip
+
+
+def ours_predicts(folder: Path) -> None:
+    our_prediction(folder, build_network("unet-small", **TINY), 48, ways=1)()
+
+
+def reference_predicts(folder: Path) -> None:
+    source = noisy_source(folder)
+    network = build_network("unet-small", **TINY).eval()
+    z, y, x = source.first.volume.shape
+    whole = (slice(0, z), slice(0, y), slice(0, x))
+    halves = [half.region(whole) for half in (source.first, source.second)]
+    reference.predict(network, halves, 48, LOW, HIGH)
+
+
+def ours_trains(folder: Path, count: str) -> None:
+    with OurTraining("unet-small", 48, 4, count=int(count), folder=folder) as ours:
+        for _ in range(FEED):
+            ours.step()
+
+
+def reference_trains(folder: Path, count: str) -> None:
+    with OurTraining("unet-small", 48, 4, count=int(count), folder=folder) as ours:
+        step = plain_step(ours)
+        for _ in range(2):
+            step()
+
+
+TASKS: dict[str, Callable[..., None]] = {
+    "ours": ours_predicts,
+    "reference": reference_predicts,
+    "ours-training": ours_trains,
+    "reference-training": reference_trains,
+}
+"""What memory is measured of."""
 
 
 def start_up() -> list[str]:
@@ -249,28 +330,39 @@ def start_up() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=PARTS)
-    parser.add_argument("--inner", nargs=2)
+    parser.add_argument("--inner", nargs="+")
     options = parser.parse_args()
     if options.inner:
-        inner(*options.inner)
+        task, folder, *more = options.inner
+        TASKS[task](Path(folder), *more)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
+        sys.stdout.write(f"{int(status['VmHWM'].split()[0]) // 1024}\n")
         return
     rows = []
     if "step" in options.parts:
-        rows.append(training_step("unet-small", 48, 4, "swap"))
-        rows.append(training_step("unet-small", 48, 4, "both"))
-        rows.append(training_step("unet-medium", 64, 2, "swap"))
+        rows.append(training_step(OurTraining("unet-small", 48, 4)))
+        rows.append(training_step(OurTraining("unet-small", 48, 4, "both")))
+        rows.append(training_step(OurTraining("unet-medium", 64, 2)))
+        rows += [
+            training_step(OurTraining("unet-small", 48, 4, method=method))
+            for method in ("isonet2", "n2n")
+        ]
     if "loading" in options.parts:
         rows.append(loading("unet-small", 48, 4))
     if "predict" in options.parts:
         rows.append(prediction("unet-small", 48))
     if "memory" in options.parts:
-        rows += [peak_memory(shape) for shape in ((96, 160, 160), (256, 512, 512))]
+        rows.append(training_memory())
+        rows += [prediction_memory(shape) for shape in ((96, 160, 160), (256, 512, 512))]
     if "start" in options.parts:
         rows.append(start_up())
     if rows:
         show_table("against the plain reference", ["what", "ours", "reference", "ratio"], rows)
     if "growth" in options.parts:
         show_table("cost per voxel", ["what", "time", "microseconds per voxel"], growth())
+    if "scale" in options.parts:
+        show_table("a step with its reading", ["what", "time", "peak memory"], scale())
 
 
 if __name__ == "__main__":

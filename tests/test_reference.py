@@ -1,6 +1,7 @@
 """The package gives the numbers of the plain reading of the method."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,28 +38,27 @@ def test_ctf_agrees():
     torch.testing.assert_close(half_of(whole).abs().float(), slots.prediction, atol=1e-5, rtol=0)
 
 
-def test_losses_agree(source):
-    """Without noise, that is with one half twice, both give the same loss and gradient."""
-    from dataclasses import replace
-
+@pytest.mark.parametrize("method", METHODS)
+def test_losses_agree(source, method):
+    """Of one volume twice, which gives no noise to draw, both have the same loss and gradient."""
     single = replace(source, second=source.first)
-    subtomograms = Subtomograms([single], 16, seed=0)
-    samples = next(subtomograms.batches(0, 3))
-    assemble = Assembler(
-        [single], CtfTreatment(mode="network"), torch.device("cpu"), both_directions=True
-    )
+    turn = METHODS[method].fills_wedge
+    samples = next(Subtomograms([single], 16, seed=0, turn=turn).batches(0, 3))
+    assemble = Assembler([single], CtfTreatment(mode="network"), torch.device("cpu"))
     torch.manual_seed(0)
     network = build_network("unet-small", filters=2, levels=2, convolutions=1, normalization="none")
-    losses = METHODS["isonet2-n2n"].objective(
-        network, network, assemble(samples), Recipe(mw_weight=20.0)
-    )
+    losses = METHODS[method].objective(network, network, assemble(samples), Recipe(mw_weight=20.0))
     losses.total.backward()
     ours = torch.cat([p.grad.flatten() for p in network.parameters()])
     network.zero_grad()
     cubes = [torch.from_numpy(s.halves[0]) for s in samples]
     ctf = reference.ctf_volume(16, 10.0, 30000.0, 300.0, 2.7, 0.1)
-    turns = [s.draw.rotation for s in samples]
-    plain = reference.step_loss(network, cubes, cubes, turns, -60.0, 60.0, ctf, 20.0)
+    if turn:
+        halves = [[cube] * (1 + METHODS[method].reads_halves) for cube in cubes]
+        turns = [s.draw.rotation for s in samples]
+        plain = reference.step_loss(network, halves, turns, -60.0, 60.0, ctf, 20.0)
+    else:
+        plain = reference.denoise_loss(network, cubes, cubes, ctf)
     plain.backward()
     theirs = torch.cat([p.grad.flatten() for p in network.parameters()])
     torch.testing.assert_close(losses.total, plain.float(), rtol=1e-4, atol=1e-6)
