@@ -1,13 +1,12 @@
 import logging
 import re
-import warnings
 from pathlib import Path
 
-import imodmodel
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from imod_models import model
 from matplotlib import image
 
 from isonet2.commands.make_mask import make_mask, refuse_empty
@@ -46,17 +45,6 @@ def run(**values):
 
 
 STRICT = {"patch_size": 2, "density_percentage": 15, "std_percentage": 15}
-
-
-def model(path, contours):
-    rows = [
-        {"object_id": 0, "contour_id": c, "x": x, "y": y, "z": z}
-        for c, points in enumerate(contours)
-        for x, y, z in points
-    ]
-    with warnings.catch_warnings(action="ignore"):
-        imodmodel.write(pd.DataFrame(rows), path)
-    return path
 
 
 def test_the_mask_is_at_full_size_and_noted(project, caplog):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isonet2.commands.resize import resize
-from isonet2.data.coordinates import read_coordinates
+from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
@@ -134,7 +134,8 @@ def test_a_table_is_binned_with_all_that_depends_on_the_voxel(tmp_path, monkeypa
     assert set(np.unique(small)) == {0, 1}
     assert small[3:5].all()
     assert not small[0].any()
-    assert read_coordinates(first.box_file).tolist() == [[1.5, 1, 0.5], [6, 5.5, 5]]
+    points = read_coordinates(first.box_file, Grid("", (1, 1, 1), None))
+    assert points.tolist() == [[1.5, 1, 0.5], [6, 5.5, 5]]
     assert not list(Path("resized").rglob(".resize_*"))
     only = run(volumes="t.star", pixel_size=10, tomo_idx="2", output_dir="two")
     assert [tomogram.index for tomogram in TomogramTable.read(only).tomograms] == [2]

@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isonet2.data.coordinates import read_coordinates
 from isonet2.data.inputs import DECONVOLVED_LABEL, RESTORED_LABEL, past_remarks
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
@@ -120,45 +119,6 @@ def test_coordinates_choose_centres(tmp_path, halves):
     (tmp_path / "p.txt").write_text("30 20 10\n31 21 11\n")
     source = make(row(tmp_path, halves, rlnBoxFile=tmp_path / "p.txt"))
     assert source.centres.tolist() == [[10, 20, 30], [11, 21, 31]]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("x,y,z\n1,2,3\n", [[3, 2, 1]]),
-        ('"Z","Y","X"\n3,2,1\n', [[3, 2, 1]]),
-        ("index,axis-0,axis-1,axis-2\n0,30,100,200\n", [[30, 100, 200]]),
-        ("1 2 3\n", [[3, 2, 1]]),
-    ],
-)
-def test_a_heading_says_which_coordinate_is_which(tmp_path, text, expected):
-    (tmp_path / "p.csv").write_text(text)
-    assert read_coordinates(tmp_path / "p.csv").tolist() == expected
-
-
-def test_a_heading_without_coordinates_is_refused(tmp_path):
-    (tmp_path / "p.csv").write_text("a,b,c\n1,2,3\n")
-    with pytest.raises(InputError, match="names no columns x, y and z"):
-        read_coordinates(tmp_path / "p.csv")
-
-
-@pytest.mark.parametrize("line", ["12,5\t30,2\t44,1", "12,5 30 44", "1 2 3, particle 7"])
-def test_commas_that_may_be_decimal_are_refused(tmp_path, line):
-    (tmp_path / "p.txt").write_text(f"{line}\n")
-    with pytest.raises(InputError, match="commas and blanks between its numbers"):
-        read_coordinates(tmp_path / "p.txt")
-    (tmp_path / "p.txt").write_text("12.5, 30.2, 44.1\n")
-    assert read_coordinates(tmp_path / "p.txt").tolist() == [[44.1, 30.2, 12.5]]
-
-
-def test_points_of_several_tomograms_are_not_taken_for_those_of_one(tmp_path):
-    columns = {f"rlnCoordinate{axis}": [1.0, 2.0] for axis in "XYZ"}
-    path = tmp_path / "p.star"
-    write_table(path, pd.DataFrame({"rlnTomoName": ["a", "b"], **columns}))
-    with pytest.raises(InputError, match="points of 2 tomograms"):
-        read_coordinates(path)
-    write_table(path, pd.DataFrame({"rlnTomoName": ["a", "a"], **columns}))
-    assert len(read_coordinates(path)) == 2
 
 
 def test_halves_are_checked_wherever_they_are_read(tmp_path, halves, caplog):

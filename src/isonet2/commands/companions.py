@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from isonet2.data import coordinates, defoci
+from isonet2.data import defoci
+from isonet2.data.coordinates import SUFFIXES, Grid, read_coordinates
 from isonet2.data.defoci import Ctf, read_ctf, read_optics
 from isonet2.data.names import VOLUME_SUFFIXES, match
 from isonet2.data.pairing import Source, list_files
@@ -217,18 +218,21 @@ def subtomograms_of(
     share = p.number_subtomos or math.ceil(SUBTOMOGRAMS / max(len(sources), 1))
     if p.coordinate_folder is None:
         return [None] * len(sources), [share] * len(sources)
-    suffixes = coordinates.SUFFIXES
-    boxes = _matching(p.coordinate_folder, "coordinate_folder", suffixes, sources, findings)
+    boxes = _matching(p.coordinate_folder, "coordinate_folder", SUFFIXES, sources, findings)
     counts = []
     for source, path in zip(sources, boxes, strict=True):
-        points = findings.attempt(partial(coordinates.read_coordinates, path)) if path else None
-        counts.append(share if points is None else len(points))
-        if points is not None and volumes[source.name]:
-            shape = volumes[source.name][0].shape
-            outside = int(((points < 0) | (points >= shape)).any(axis=1).sum())
+        points = None
+        if path is not None and volumes[source.name]:
+            volume = volumes[source.name][0]
+            size = p.pixel_size or (volume.voxel_size and volume.voxel_size[2])
+            grid = Grid(source.name, volume.shape, size)
+            points = findings.attempt(partial(read_coordinates, path, grid))
+        if points is not None:
+            outside = int(((points < 0) | (points >= grid.shape)).any(axis=1).sum())
             if outside:
                 findings.problems.append(
                     f"{path}: {outside} of {len(points)} points lie outside the tomogram of "
-                    f"{shape} voxels (z, y, x); give voxels of this tomogram"
+                    f"{grid.shape} voxels (z, y, x); give voxels of this tomogram"
                 )
+        counts.append(share if points is None else len(points))
     return boxes, counts

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 
 from isonet2.data.blocks import cell, is_missing, read_star, replace_block
-from isonet2.data.coordinates import read_coordinates
+from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.files import atomic_path, make_folder
 from isonet2.data.formats import BY_SUFFIX
+from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.star import Tomogram, TomogramTable, find_table
 from isonet2.data.volumes import Triple, Volume, VolumeWriter, open_volume, slabs
@@ -89,23 +91,33 @@ def _resize_table(p: ResizeParameters) -> Path:
     plans = {tomogram.index: _plan(p, tomogram) for tomogram in chosen}
     cells: dict[int, Mapping[str, object]] = {}
     for tomogram in chosen:
-        files, size, ratio = plans[tomogram.index]
+        plan = plans[tomogram.index]
         found: dict[str, object] = {}
-        for column, source in files.items():
+        for column, source in plan.files.items():
             output = _output(p.output_dir / FOLDERS[column], tomogram.name, source.path)
-            _bin(source, output, ratio, size, is_mask=column == MASK)
+            _bin(source, output, plan.ratio, plan.size, is_mask=column == MASK)
             found[column] = output
-        found |= _other_cells(p, tomogram, size, ratio)
+        found |= _other_cells(p, tomogram, plan)
         cells[tomogram.index] = found
-        _tell(tomogram.name, size, ratio)
+        _tell(tomogram.name, plan.size, plan.ratio)
     _write_table(path, table, cells)
     write_parameters(p, p.output_dir)
     log.info("wrote %s", path)
     return path
 
 
-def _plan(p: ResizeParameters, tomogram: Tomogram) -> tuple[dict[str, Volume], float, Fraction]:
-    """A tomogram's volumes, its voxel size and the ratio of the grids; all is checked here."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A tomogram's volumes by column, its voxel size, the ratio of the grids, and its points."""
+
+    files: dict[str, Volume]
+    size: float
+    ratio: Fraction
+    points: Points | None
+
+
+def _plan(p: ResizeParameters, tomogram: Tomogram) -> _Plan:
+    """What is to be done for a tomogram; all is checked here."""
     files = {}
     named = "rlnTomoReconstructedTomogram" in tomogram.cells or tomogram.full is None
     for column in FOLDERS:
@@ -122,7 +134,11 @@ def _plan(p: ResizeParameters, tomogram: Tomogram) -> tuple[dict[str, Volume], f
                 f"{first.shape}; a tomogram's volumes share one grid"
             )
     size = p.old_pixel_size or tomogram.pixel_size or _known_size(first)
-    return files, size, _ratio(p, size, first.path)
+    ratio = _ratio(p, size, first.path)
+    points = None
+    if tomogram.box_file is not None:
+        points = read_coordinates(tomogram.box_file, Grid(tomogram.name, first.shape, size))
+    return _Plan(files, size, ratio, points)
 
 
 def _known_size(volume: Volume) -> float:
@@ -189,25 +205,22 @@ def _new_voxel(source: Volume, size: float, ratio: Fraction) -> Triple:
     return z, y, x
 
 
-def _other_cells(
-    p: ResizeParameters, tomogram: Tomogram, size: float, ratio: Fraction
-) -> dict[str, object]:
+def _other_cells(p: ResizeParameters, tomogram: Tomogram, plan: _Plan) -> dict[str, object]:
     """Cells of a row that depend on the voxel."""
-    found: dict[str, object] = {"rlnPixelSize": float(size / ratio)}
+    found: dict[str, object] = {"rlnPixelSize": float(plan.size / plan.ratio)}
     binning = tomogram.cells.get("rlnTomoTomogramBinning", "None")
     if not is_missing(binning):
-        found["rlnTomoTomogramBinning"] = float(binning) / float(ratio)
+        found["rlnTomoTomogramBinning"] = float(binning) / float(plan.ratio)
     for column in OTHER_FILES:
         if not is_missing(tomogram.cells.get(column, "None")):
             found[column] = tomogram.column(column).resolve()
     if tomogram.mask_boundary is not None:
         log.warning("%s: rlnMaskBoundary is left out, draw it anew", tomogram.name)
         found["rlnMaskBoundary"] = None
-    if tomogram.box_file is not None:
-        points = read_coordinates(tomogram.box_file) * float(ratio)
+    if plan.points is not None:
         path = p.output_dir / "coordinates" / f"{tomogram.name}.txt"
         with atomic_path(path) as temporary:
-            np.savetxt(temporary, points[:, ::-1], fmt="%.3f")
+            np.savetxt(temporary, plan.points[:, ::-1] * float(plan.ratio), fmt="%.3f")
         found["rlnBoxFile"] = path
     return found
 

@@ -1,35 +1,53 @@
-"""Coordinates of subtomograms from text files and STAR tables."""
+"""Coordinates of subtomograms from text files, STAR tables and IMOD models."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from isonet2.data.blocks import read_star
+from isonet2.data.models import Points, read_contours
+from isonet2.data.names import stem
 from isonet2.errors import InputError
 
-SUFFIXES = (".star", ".txt", ".csv", ".coords", ".box")
+SUFFIXES = (".star", ".txt", ".csv", ".coords", ".box", ".mod")
 STAR_COLUMNS = ("rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX")
+CENTERED_COLUMNS = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "ZYX")
+"""Angstrom from the tomogram's middle, as RELION 5 writes."""
 HEADINGS = (("z", "y", "x"), ("axis-0", "axis-1", "axis-2"), ("z_coord", "y_coord", "x_coord"))
 """Names of columns in text files, in the order z, y, x; the second are napari's."""
 
 
-def read_coordinates(path: Path | str) -> NDArray[np.float64]:
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The tomogram that points lie in: its name, voxels (z, y, x) and their edge in angstrom."""
+
+    name: str
+    shape: tuple[int, int, int]
+    pixel_size: float | None
+
+
+def read_coordinates(path: Path, grid: Grid) -> Points:
     """Read points, (count, 3) in the order z, y, x, in voxels from the first one.
 
     Text files hold x, y and z at the front of each line, with spaces, tabs or commas between,
     or where a heading says x, y and z (or axis-0, axis-1 and axis-2, which are z, y and x); lines
-    that begin with # are left out. STAR tables need rlnCoordinateX, Y and Z.
+    that begin with # are left out. STAR tables need rlnCoordinateX, Y and Z, or
+    rlnCenteredCoordinateXAngst, Y and Z; of the points of several tomograms, those are taken whose
+    rlnTomoName is the tomogram's. Of an IMOD model all points are taken.
 
     Raises
     ------
     InputError
-        Missing or empty file, a line without three numbers, or a heading that names none of
-        these columns.
+        Missing or empty file, a line without three numbers, a heading that names none of these
+        columns, or points of other tomograms.
     """
-    path = Path(path)
     if path.suffix.lower() == ".star":
-        return _from_star(path)
+        return _from_star(path, grid)
+    if path.suffix.lower() == ".mod":
+        contours = [np.empty((0, 3)), *read_contours(path)]
+        return _checked(path, np.concatenate(contours)[:, ::-1])
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
@@ -67,24 +85,46 @@ def _places(path: Path, words: list[str]) -> tuple[int, ...]:
     )
 
 
-def _from_star(path: Path) -> NDArray[np.float64]:
+def _from_star(path: Path, grid: Grid) -> Points:
     for block in read_star(path).blocks.values():
-        if all(column in block for column in STAR_COLUMNS):
-            try:
-                points = block[list(STAR_COLUMNS)].to_numpy().astype(np.float64)
-            except ValueError as error:
-                raise InputError(f"{path}: a coordinate is not a number ({error})") from None
-            names = block.get("rlnTomoName")
-            if names is not None and names.nunique() > 1:
-                raise InputError(
-                    f"{path}: holds points of {names.nunique()} tomograms ({names.iloc[0]}, ...); "
-                    f"give one file for each"
-                )
-            return _checked(path, points)
-    raise InputError(f"{path}: has no columns {', '.join(STAR_COLUMNS[::-1])}")
+        for columns in (STAR_COLUMNS, CENTERED_COLUMNS):
+            if all(column in block for column in columns):
+                try:
+                    points = _mine(path, block, grid)[list(columns)].to_numpy().astype(np.float64)
+                except ValueError as error:
+                    raise InputError(f"{path}: a coordinate is not a number ({error})") from None
+                centered = columns == CENTERED_COLUMNS
+                return _checked(path, _from_middle(path, points, grid) if centered else points)
+    raise InputError(
+        f"{path}: has no columns {', '.join(STAR_COLUMNS[::-1])}, nor "
+        f"{', '.join(CENTERED_COLUMNS[::-1])}"
+    )
 
 
-def _checked(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mine(path: Path, block: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Rows of one tomogram; all of them where there are no others."""
+    names = block.get("rlnTomoName")
+    if names is None or names.nunique() < 2:
+        return block
+    mine = [grid.name in (name, stem(Path(name))) for name in names.astype(str)]
+    if not any(mine):
+        raise InputError(
+            f"{path}: holds points of {names.nunique()} tomograms ({names.iloc[0]}, ...), and none "
+            f"of {grid.name}; give its name in rlnTomoName, or one file for each tomogram"
+        )
+    return block[mine]
+
+
+def _from_middle(path: Path, points: Points, grid: Grid) -> Points:
+    if grid.pixel_size is None:
+        raise InputError(
+            f"{path}: its points are in angstrom, and the voxel size of {grid.name} is not known; "
+            f"fill in rlnPixelSize"
+        )
+    return points / grid.pixel_size + np.array(grid.shape) / 2
+
+
+def _checked(path: Path, points: Points) -> Points:
     if not points.size:
         raise InputError(f"{path}: holds no coordinates; add lines of x y z or remove the file")
     if not np.isfinite(points).all():

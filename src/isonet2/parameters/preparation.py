@@ -78,8 +78,8 @@ class PrepareStarParameters(OpticsParameters):
     mask_folder: FilePath | None = None
     """Folder of masks, one per tomogram, found by name; recorded in rlnMaskName."""
     coordinate_folder: FilePath | None = None
-    """Folder of coordinate files, one per tomogram, to draw sub-tomograms around; their number
-    of points overrides number_subtomos."""
+    """Folder of coordinate files (text, STAR, IMOD models), one per tomogram, to draw
+    sub-tomograms around; their number of points overrides number_subtomos."""
 
     _tilts = field_validator("tilt_max")(increasing_tilts)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isonet2.data.coordinates import read_coordinates
+from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.inputs import past_remarks, pixel_size
 from isonet2.data.inspection import refuse_dependence
 from isonet2.data.star import Tomogram
@@ -201,7 +201,8 @@ def training_source(
         )
     centres = None
     if tomogram.box_file is not None:
-        centres = np.rint(read_coordinates(tomogram.box_file)).astype(np.int32)
+        grid = Grid(tomogram.name, volume.shape, geometry.pixel_size)
+        centres = np.rint(read_coordinates(tomogram.box_file, grid)).astype(np.int32)
         if with_mask:
             log.warning(
                 "%s: cubes are drawn around the points of %s, not inside its mask",
