@@ -5,13 +5,15 @@ python benchmarks/run.py step       one part: step, loading, predict, memory, st
 """
 
 import argparse
+import itertools
 import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -32,7 +34,7 @@ from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, _follow
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
-from isonet2.training.sampling import Half, Source, Subtomograms
+from isonet2.training.sampling import Half, Sample, Source, Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
 
@@ -122,16 +124,28 @@ class OurTraining:
         self.scratch.cleanup()
 
     def step(self) -> None:
-        """One step of the optimiser, on the next batch."""
-        noise_level = 0.0 if METHODS[self.method].reads_halves else NOISE
-        self.descent.step([self.feed[0]], 1e-3, noise_level)
-        _follow(self.training, self.plan.ema)
+        """One step of the optimiser on a batch that was read before."""
+        self.learn(self.feed[0])
         self.feed.append(self.feed.pop(0))
 
-    def load(self) -> None:
-        """Read, turn and assemble some batches."""
-        for samples in islice(self.cubes.batches(0, self.batch), FEED):
+    def learn(self, samples: list[Sample]) -> None:
+        """One step of the optimiser."""
+        noise_level = 0.0 if METHODS[self.method].reads_halves else NOISE
+        self.descent.step([samples], 1e-3, noise_level)
+        _follow(self.training, self.plan.ema)
+
+    def load(self) -> int:
+        """Read, turn and assemble an epoch's batches; their number."""
+        batches = 0
+        for samples in self.cubes.batches(0, self.batch):
             self.assemble(samples)
+            batches += 1
+        return batches
+
+    def stream(self) -> Iterator[list[Sample]]:
+        """Batches of one epoch after the other, read ahead."""
+        for epoch in itertools.count():
+            yield from self.cubes.batches(epoch, self.batch)
 
 
 def plain_step(ours: OurTraining) -> Callable[[], None]:
@@ -170,8 +184,9 @@ def training_step(ours: OurTraining) -> list[str]:
 def loading(arch: str, cube: int, batch: int) -> list[str]:
     """Seconds to put a batch together, beside those of the step that uses it."""
     with OurTraining(arch, cube, batch) as ours:
+        batches = ours.load()
         load, step = in_turns(3, ours.load, ours.step)
-        load /= FEED
+        load /= batches
     return [f"reading a batch of {cube}^3 x {batch}", f"{load:.4f} s", f"{step:.2f} s (a step)",
             f"{step / load:.0f}"]  # fmt: skip
 
@@ -197,16 +212,17 @@ def scale() -> list[list[str]]:
     rows = []
     for edge, count in ((64, 1), (256, 1), (1024, 1), (256, 10), (256, 100)):
         with OurTraining("unet-small", 48, 4, edge=edge, count=count) as ours:
-
-            def fed(ours: OurTraining = ours) -> None:
-                ours.assemble(next(ours.cubes.batches(0, ours.batch)))
-                ours.step()
-
-            (step,) = in_turns(5, fed)
+            stream = ours.stream()
+            (step,) = in_turns(5, partial(_read_and_learn, ours, stream))
+            stream.close()
             memory = measured_apart("ours-training", str(ours.folder), str(count))
         what = f"step on {count} tomogram{'s' * (count > 1)} of {edge}^3"
         rows.append([what, f"{step:.2f} s", f"{memory} MB"])
     return rows
+
+
+def _read_and_learn(ours: OurTraining, stream: Iterator[list[Sample]]) -> None:
+    ours.learn(next(stream))
 
 
 def our_prediction(
@@ -276,9 +292,9 @@ def training_memory() -> list[str]:
     """Peak memory of training steps."""
     with tempfile.TemporaryDirectory() as name:
         noisy_halves(Path(name), (96, 96, 96))
-        ours = measured_apart("ours-training", name, "1")
+        ours = measured_apart("ours-training", name, "1", "both")
         plain = measured_apart("reference-training", name, "1")
-    return ["memory of training, unet-small 48^3 x 4", f"{ours} MB", f"{plain} MB",
+    return ["memory of training, unet-small 48^3 x 4, both", f"{ours} MB", f"{plain} MB",
             f"{plain / ours:.1f}"]  # fmt: skip
 
 
@@ -295,10 +311,10 @@ def reference_predicts(folder: Path) -> None:
     reference.predict(network, halves, 48, LOW, HIGH)
 
 
-def ours_trains(folder: Path, count: str) -> None:
-    with OurTraining("unet-small", 48, 4, count=int(count), folder=folder) as ours:
-        for _ in range(FEED):
-            ours.step()
+def ours_trains(folder: Path, count: str, pairing: str = "swap") -> None:
+    with OurTraining("unet-small", 48, 4, pairing, count=int(count), folder=folder) as ours:
+        for samples in islice(ours.stream(), FEED):
+            ours.learn(samples)
 
 
 def reference_trains(folder: Path, count: str) -> None:
@@ -327,9 +343,16 @@ def start_up() -> list[str]:
     return ["isonet.py --help", f"{ours:.2f} s", f"{bare:.2f} s (python alone)", ""]
 
 
+def part(word: str) -> str:
+    """One of `PARTS`."""
+    if word not in PARTS:
+        raise argparse.ArgumentTypeError(f"no part {word}; there are {', '.join(PARTS)}")
+    return word
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS)
+    parser.add_argument("parts", nargs="*", type=part, default=PARTS)
     parser.add_argument("--inner", nargs="+")
     options = parser.parse_args()
     if options.inner:
@@ -345,8 +368,8 @@ def main() -> None:
         rows.append(training_step(OurTraining("unet-small", 48, 4, "both")))
         rows.append(training_step(OurTraining("unet-medium", 64, 2)))
         rows += [
-            training_step(OurTraining("unet-small", 48, 4, method=method))
-            for method in ("isonet2", "n2n")
+            training_step(OurTraining("unet-small", 48, 4, pairing, method))
+            for method, pairing in (("isonet2", "swap"), ("n2n", "both"))
         ]
     if "loading" in options.parts:
         rows.append(loading("unet-small", 48, 4))

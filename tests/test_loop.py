@@ -17,7 +17,7 @@ from isonet2.training.checkpoint import load_tensors
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import Descent, _to_its_parameters, fit
 from isonet2.training.objectives import Recipe
-from isonet2.training.sampling import Subtomograms
+from isonet2.training.sampling import Subtomograms, Unreadable
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
 from isonet2.training.watch import NotFinite, Stopped
@@ -120,8 +120,64 @@ def test_a_run_goes_back_to_where_it_was_sound(source, monkeypatch, caplog, what
     assert rates[6:] == [0.5 * PLAN.rate(step, 6) for step in range(first, 6)]
     assert torch.isfinite(weights(training)).all()
     assert [row["epoch"] for row in training.history] == [1, 2]
-    assert training.caution == 0.5
+    assert training.caution == 1
     assert caplog.text.count("going on from step") == 1
+
+
+def test_lost_weights_are_not_saved_when_the_run_is_stopped(source, monkeypatch):
+    training, steps, step, saved = start(tiny(), PLAN), [], Descent.step, []
+
+    def spoiled(descent, *rest):
+        losses = step(descent, *rest)
+        steps.append(0)
+        if len(steps) == 2:
+            with torch.no_grad():
+                training.network.final.weight.mul_(math.nan)
+        return losses
+
+    monkeypatch.setattr(Descent, "step", spoiled)
+    with pytest.raises(Stopped):
+        run(
+            source,
+            training,
+            stop=lambda: len(steps) >= 2,
+            on_stop=lambda t: saved.append(weights(t).isfinite().all().item()),
+        )
+    assert (len(steps), saved) == (3, [True])
+
+
+def test_an_epoch_is_kept_when_its_validation_cannot_be_read(source):
+    saved = []
+
+    def unreadable(network):
+        raise Unreadable("gone")
+
+    with pytest.raises(Unreadable):
+        run(
+            source,
+            start(tiny(), PLAN),
+            validate=unreadable,
+            on_stop=lambda t: saved.append((t.epoch, t.step)),
+        )
+    assert saved == [(1, 0)]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_rank_that_cannot_read_saves_the_state(source, monkeypatch, first):
+    load, loaded, saved = Subtomograms.load, [], []
+
+    def vanishing(subtomograms, draw):
+        loaded.append(draw)
+        if len(loaded) > 4:
+            raise Unreadable("gone")
+        return load(subtomograms, draw)
+
+    monkeypatch.setattr(Subtomograms, "load", vanishing)
+    monkeypatch.setattr(Fabric, "is_global_zero", first)
+    plan = replace(PLAN, workers=1)
+    with pytest.raises(Unreadable):
+        run(source, start(tiny(), plan), plan, on_stop=lambda t: saved.append((t.epoch, t.step)))
+    assert saved == [(0, 2)]
 
 
 @pytest.mark.parametrize(("name", "length"), [("Muon", 0.2), ("AdamW", 1.0)])

@@ -65,6 +65,21 @@ def test_the_mask_is_at_full_size_and_noted(project, caplog):
     assert (project / "mask/params.yaml").is_file()
 
 
+def test_gold_is_left_out_unless_it_is_wanted(project, caplog):
+    caplog.set_level(logging.INFO)
+    data = open_volume("a.mrc").read()
+    data[14:18, 24:28, 30:34] -= 400
+    write_volume("a.mrc", data, voxel_size=10.0, label="test")
+    table(rlnTomoName="a.mrc")
+    kept = []
+    for wanted in (True, False):
+        assert run(exclude_gold=wanted, **STRICT) == 0
+        (row,) = TomogramTable.read("t.star").tomograms
+        kept.append(open_volume(row.mask).read()[14:18, 24:28, 30:34].mean())
+    assert kept == [0, 1]
+    assert caplog.text.count("gold beads, or bodies as dense, were found") == 1
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [

@@ -1,16 +1,27 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn import functional as F
 
 from isonet2.physics.masking import (
     Boundary,
+    beads,
     gaussian,
     in_polygon,
     local_deviation,
     local_maximum,
     specimen_mask,
     top,
+)
+from isonet2.physics.projection import (
+    back_project,
+    detector_width,
+    noisy_halves,
+    project,
+    specimen_width,
 )
 from isonet2.physics.specimen import build, library
 
@@ -116,3 +127,30 @@ def test_the_specimen_is_found_far_better_than_by_chance():
     recall, share = (found & truth).sum() / truth.sum(), mask.fraction
     assert recall > 0.7
     assert recall > 3 * share
+
+
+@pytest.mark.parametrize("crowding", [0.02, 0.15])
+@pytest.mark.parametrize("snr", [0.1, math.inf])
+def test_gold_is_found_and_protein_is_not_taken_for_it(crowding, snr):
+    shape, tilts = (64, 96, 96), list(range(-60, 61, 6))
+    generator = torch.Generator().manual_seed(0)
+    wide = specimen_width(shape[0], shape[2], tilts)
+    protein, _ = build((*shape[:2], wide), 10.0, library(generator), crowding, 1, generator)
+    first = (wide - shape[2]) // 2
+    gold, cores = torch.zeros_like(protein), torch.zeros(shape, dtype=torch.bool)
+    for z, y, x in ((20, 24, 30), (44, 70, 60)):
+        grid = torch.meshgrid(*(torch.arange(n) for n in protein.shape), indexing="ij")
+        apart = sum((g - c) ** 2 for g, c in zip(grid, (z, y, x + first), strict=True))
+        gold[apart <= 25] = 5 * protein.max()
+        cores |= apart[..., first : first + shape[2]] <= 9
+
+    def found(specimen):
+        images = project(specimen, tilts, detector_width(shape[0], shape[2]))
+        noisy = sum(noisy_halves(images, snr, torch.Generator().manual_seed(1)))
+        binned = F.avg_pool3d(back_project(noisy, tilts, shape)[None, None], 2)[0, 0]
+        return beads((binned - binned.mean()) / binned.std(), 4)
+
+    assert not found(protein).any()
+    marked = found(protein + gold)
+    assert marked[F.max_pool3d(cores.float()[None], 2)[0] > 0].all()
+    assert marked.float().mean() < 0.1

@@ -135,6 +135,7 @@ def test_a_table_without_cubes_is_refused(star):
         ({"full"}, {}, "isonet2"),
         ({"half", "average"}, {}, "isonet2-n2n"),
         ({"half", "gone"}, {}, "isonet2-n2n"),
+        ({"half", "full", "one"}, {}, "isonet2-n2n"),
         ({"half", "full"}, {"noise_level": 0.2}, "isonet2"),
         ({"half", "full"}, {"method": "isonet2"}, "isonet2"),
         ({"half", "full"}, {"method": "isonet2-n2n"}, "isonet2-n2n"),
@@ -154,7 +155,7 @@ def test_method_auto_does_not_choose_between_halves_and_full_tomograms(halves, t
 
 
 def listed(halves, folder, columns):
-    """A table with halves, a full tomogram, the average of its halves, or one deleted since."""
+    """A table with halves, a full tomogram (of one row or all), their average, or one gone."""
     even, odd, _ = halves
     if "average" in columns:
         return prepare_star(
@@ -170,6 +171,9 @@ def listed(halves, folder, columns):
         frame["rlnTomoName"] = [folder / "f.mrc"]
     if "full" in columns:
         write_volume(folder / "f.mrc", open_volume(even).read(), voxel_size=10.0, label="test")
-    star = folder / "t.star"
-    write_table(star, pd.DataFrame(frame))
-    return star
+    rows = pd.DataFrame(frame)
+    if "one" in columns:
+        other = {"rlnIndex": [2], "rlnTomoName": ["None"]}
+        rows = pd.concat([rows, rows.assign(**other)], ignore_index=True)
+    write_table(folder / "t.star", rows)
+    return folder / "t.star"

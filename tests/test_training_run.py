@@ -248,6 +248,21 @@ def test_resume_refuses_an_edited_table(star):
         refine(RefineParameters(resume=True, save_interval=3, **given))
 
 
+def test_a_signal_while_the_last_epoch_is_kept_ends_the_run(wide_star, monkeypatch, caplog):
+    keep = TrainingRun._keep
+
+    def asked(run, training):
+        keep(run, training)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingRun, "_keep", asked)
+    with pytest.raises(KeyboardInterrupt):
+        refine(RefineParameters(star_file=wide_star, epochs=1, split_halves=True, **QUICK))
+    folder = wide_star.parent / "isonet_maps"
+    assert [p.name for p in folder.glob("*.pt") if "state" not in p.name] == [f"{NAME}_top.pt"]
+    assert "stopped after the last epoch" in caplog.text
+
+
 def test_networks_of_two_runs_never_stand_beside_each_other(wide_star, monkeypatch):
     """A second run of two networks that is stopped between them, and goes on."""
     given = {**QUICK, "star_file": wide_star, "epochs": 1, "split_halves": True}

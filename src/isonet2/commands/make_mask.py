@@ -31,6 +31,7 @@ REMEDIES = {
     "({std_percentage:g})",
     masking.CROP: "lower z_crop ({z_crop:g})",
     masking.SLAB: "look at the tomogram, or leave out slab",
+    masking.BEADS: "give exclude_gold False",
     masking.BOUNDARY: "draw rlnMaskBoundary around the specimen, in voxels of this tomogram",
 }
 """What to change when nothing is left after a step."""
@@ -80,11 +81,14 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         std_percentage=parameters.std_percentage,
         z_crop=parameters.z_crop,
         slab=parameters.slab,
+        exclude_gold=parameters.exclude_gold,
         boundary=boundary_of(tomogram),
     )
     if parameters.slab:
         _describe(mask.slab, label, source.voxel_size(tomogram))
     refuse_empty(mask, parameters)
+    if masking.BEADS in mask.kept:
+        log.info("%s: gold beads, or bodies as dense, were found and are left out", label)
     log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
     if not FEW <= mask.fraction <= MANY:
         log.warning(

@@ -62,8 +62,8 @@ def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -
             f"method auto: {parameters.star_file} lists neither the halves nor the full tomogram "
             f"of every row; fill in rlnTomoReconstructedTomogramHalf1 and ...Half2, or rlnTomoName"
         )
-    own = next((t.full for t in tomograms if halves and _is_own(t.full)), None)
-    if own is not None:
+    own = next((t.full for t in tomograms if _is_own(t.full)), None)
+    if halves and full and own is not None:
         raise InputError(
             f"method auto: {parameters.star_file} lists halves, and full tomograms that are not "
             f"their averages ({own}); say --method isonet2-n2n to train on the halves, or "

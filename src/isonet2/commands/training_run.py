@@ -29,7 +29,7 @@ from isonet2.training.sampling import Source, Subtomograms
 from isonet2.training.schedule import best_epoch
 from isonet2.training.state import Training, start
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
-from isonet2.training.watch import StepReport, Stopped
+from isonet2.training.watch import StepReport, Stopped, agreed
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +219,10 @@ class TrainingRun:
                         training.epoch + 1,
                     )
                 raise KeyboardInterrupt from None
+            if agreed(self.fabric, request())[0]:
+                if show:
+                    log.warning("stopped after the last epoch: the network is %s", self.path)
+                raise KeyboardInterrupt
 
     def left_behind(self) -> list[Path]:
         """What an earlier run left, and this one would replace."""

@@ -124,8 +124,8 @@ def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
     return pixel
 
 
-DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
 AVERAGE_LABEL = "mean of the even and the odd half"
+DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
 """What the labels of this program's results say."""
 
 

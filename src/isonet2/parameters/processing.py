@@ -69,6 +69,8 @@ class MakeMaskParameters(StarParameters):
     """Fit to each tomogram the slab that the specimen fills, two parallel planes, and leave out
     what lies outside it in place of z_crop: for lamellae. Its thickness and angles are said;
     where nothing empty stands out beside the specimen, z_crop is used, and said so."""
+    exclude_gold: bool = True
+    """Leave out gold beads and what else is far denser than protein, with patch_size around it."""
     ncpus: Processors = None
     """Processor cores to use; auto takes at most 16 of those this process may use."""
     tomo_idx: Indices = None

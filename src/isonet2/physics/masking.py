@@ -19,7 +19,12 @@ DEVIATION = "local deviation"
 BOTH = "local density and deviation together"
 CROP = "z crop"
 SLAB = "fitted slab"
+BEADS = "gold"
 BOUNDARY = "boundary"
+
+
+BEAD_RANK, BEAD_RATIO = 0.99, 5.0
+"""Gold is so many times as dense as the voxel of that rank; protein and noise reach 3 times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def specimen_mask(
     std_percentage: float = 50.0,
     z_crop: float = 0.2,
     slab: bool = False,
+    exclude_gold: bool = True,
     boundary: Boundary | None = None,
 ) -> SpecimenMask:
     """Find the specimen in a tomogram.
@@ -89,6 +95,8 @@ def specimen_mask(
         Part of the slices to leave out, half of it at either end.
     slab
         Leave out what lies outside the specimen's slab instead, where one can be fitted.
+    exclude_gold
+        Leave out what lies within `patch_size` of gold beads; see `beads`.
     boundary
         Part of the tomogram outside which nothing counts, in voxels before binning.
 
@@ -100,6 +108,7 @@ def specimen_mask(
     x = volume.float()
     deviation, mean = torch.std_mean(x)
     x = (x - mean) / deviation.clamp_min(torch.finfo(torch.float32).tiny)
+    gold = beads(x, patch_size) if exclude_gold else None
     x = gaussian(x, patch_size / 2)
     kept: dict[str, float] = {}
 
@@ -120,10 +129,34 @@ def specimen_mask(
         mask[:crop] = False
         mask[len(mask) - crop :] = False
         note(CROP, mask)
+    if gold is not None and gold.any():
+        mask &= ~gold
+        note(BEADS, mask)
     if boundary is not None:
         mask &= inside(boundary, mask.shape).to(mask.device)
         note(BOUNDARY, mask)
     return SpecimenMask(mask, kept, fitted)
+
+
+def beads(x: Tensor, reach: int) -> Tensor:
+    """Mark gold beads and the like: bodies far denser than the densest hundredth of all voxels.
+
+    Parameters
+    ----------
+    x
+        (z, y, x), mean 0, dense is bright.
+    reach
+        Voxels around them, along each axis, that count as theirs.
+
+    Returns
+    -------
+    Tensor
+        True or false, (z, y, x).
+    """
+    smooth = gaussian(x, 1.0)
+    rank = smooth.flatten().kthvalue(max(1, round(BEAD_RANK * smooth.numel()))).values
+    dense = (smooth > BEAD_RATIO * rank) & (rank > 0)
+    return local_maximum(dense.float(), reach) > 0
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from isonet2.errors import InputError
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import METHODS, Network, Recipe
-from isonet2.training.sampling import Sample, Subtomograms
+from isonet2.training.sampling import Sample, Subtomograms, Unreadable
 from isonet2.training.schedule import Plan
 from isonet2.training.state import Training
 from isonet2.training.watch import NotFinite, StepReport, Watch
@@ -163,7 +163,8 @@ def fit(
     steps = math.ceil(math.ceil(cubes / plan.batch_size) / plan.acc_batches)
     while not plan.ended(training.history):
         epoch = training.epoch
-        began, rate = time.monotonic(), plan.learning_rate
+        began, done = time.monotonic(), epoch * steps + training.step
+        rate = training.caution * plan.rate(max(done - 1, 0), plan.epochs * steps)
         feed = subtomograms.batches(
             epoch,
             plan.batch_size,
@@ -187,7 +188,12 @@ def fit(
         _finish_epoch(fabric, training, rate, began)
         training.scaling = fabric.strategy.precision.state_dict()
         if validate is not None:
-            training.history[-1] |= fabric.broadcast(validate(descent.teacher))
+            try:
+                held_out = validate(descent.teacher)
+            except Unreadable:
+                on_stop(training)
+                raise
+            training.history[-1] |= fabric.broadcast(held_out)
         on_epoch(training)
         fabric.barrier()
 

@@ -45,7 +45,8 @@ class Training:
     scaling
         Of the loss in float16, with its growth, as the precision plugin tells it; else empty.
     caution
-        Factor of the learning rate, halved whenever the run went back to a sound state.
+        Factor of the learning rate, halved when the run went back to a sound state, and doubled
+        again when it reached the next one.
     """
 
     network: nn.Module

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ KEPT_STEPS = 200
 AGREED_STEPS = 8
 """Between agreements of several ranks on whether to go on."""
 RETURNS = 3
-"""To a sound state, each with half the learning rate, before a run is given up."""
+"""To one sound state, each with half the learning rate, before a run is given up."""
 
 
 class Stopped(Exception):
@@ -32,7 +33,7 @@ class Stopped(Exception):
 
 
 class NotFinite(InputError):
-    """The loss or the weights became infinite or NaN again and again."""
+    """Losses or weights became infinite or NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Watch:
         self.fabric, self.training = fabric, training
         self.on_step, self.on_stop, self.stop = on_step, on_stop, stop
         self.alone = fabric.world_size == 1
+        self.returns = 0
         self.pending: list[Tensor] = []
         self.steps, self.told = 0, 0.0
         self.sound: dict[str, Any] = {}
@@ -78,12 +80,16 @@ class Watch:
         self.sound = copy.deepcopy(self.training.record())
 
     def readable(self, groups: Iterator[list[list[Sample]]]) -> Iterator[list[list[Sample]]]:
-        """Pass batches on; when files cannot be read any more, save the state before the end."""
+        """Pass batches on; when files cannot be read any more, save the state before the end.
+
+        Of several ranks the one that cannot read saves it, since the others do not know.
+        """
         try:
             yield from groups
         except Unreadable:
-            self._settle()
-            self._save()
+            with suppress(NotFinite):
+                self._look()
+                self._save()
             raise
 
     def after_step(self, losses: Tensor) -> None:
@@ -109,25 +115,25 @@ class Watch:
         self.told = time.monotonic()
         problem: NotFinite | None = None
         try:
-            self._settle()
-            if keep:
-                _check_weights(self.training)
+            self._look()
         except NotFinite as error:
             problem = error
-        lost, stopping = self._agreed(problem is not None, stopping)
+        lost, stopping = agreed(self.fabric, problem is not None, stopping)
         if lost:
             raise problem or NotFinite("another rank's loss became infinite or NaN")
         if keep:
+            self.returns, self.training.caution = 0, min(1.0, 2 * self.training.caution)
             self.sound = copy.deepcopy(self.training.record())
         sums = self.training.sums
         self.on_step(StepReport(self.training.epoch + 1, step, self.steps, sums[0] / sums[3]))
         if stopping:
-            self._save()
+            if self.fabric.is_global_zero:
+                self._save()
             self.fabric.barrier()
             raise Stopped
 
     def go_back(self, error: NotFinite) -> None:
-        """Go on from where the run was sound, with half the learning rate.
+        """Go on from where the run was sound, with half the learning rate until it is so again.
 
         Raises
         ------
@@ -135,35 +141,27 @@ class Watch:
             The error, with what to do, when that was done `RETURNS` times already.
         """
         self.pending.clear()
-        caution = self.training.caution / 2
-        epoch = self.training.epoch + 1
-        if caution < 0.5**RETURNS:
+        caution, epoch = self.training.caution, self.training.epoch + 1
+        if self.returns == RETURNS:
             begin = "begin again with" if epoch == 1 else "use --resume with"
             raise NotFinite(
-                f"epoch {epoch}: {error}, also with {0.5**RETURNS:g} of the learning rate; what "
-                f"was saved before is kept: {begin} a smaller learning_rate, or "
-                f"--mixed_precision False"
+                f"epoch {epoch}: {error}, also with {caution:g} of the learning rate; what was "
+                f"saved before is kept: {begin} a smaller learning_rate, or --mixed_precision False"
             )
-        self.training.load(copy.deepcopy(self.sound))
-        self.training.caution = caution
-        log.warning(
-            "epoch %d: %s; going on from step %d with %g of the learning rate",
-            epoch,
-            error,
-            self.training.step,
-            caution,
-        )
+        self.returns += 1
+        self.training.load(self.sound)
+        self.training.caution = caution / 2
+        if self.fabric.is_global_zero:
+            log.warning(
+                "epoch %d: %s; going on from step %d with %g of the learning rate",
+                epoch,
+                error,
+                self.training.step,
+                self.training.caution,
+            )
 
-    def _agreed(self, *flags: bool) -> list[bool]:
-        """Flags that were raised on any rank."""
-        if self.alone:
-            return list(flags)
-        raised = torch.tensor(flags, dtype=torch.float32, device=self.fabric.device)
-        summed = torch.as_tensor(self.fabric.all_reduce(raised, reduce_op="sum"))
-        return [number > 0 for number in summed.tolist()]
-
-    def _settle(self) -> None:
-        """Fetch the losses of the last steps from the device."""
+    def _look(self) -> None:
+        """Fetch the losses of the last steps from the device, and see that weights are finite."""
         values = torch.stack(self.pending).tolist() if self.pending else []
         self.pending.clear()
         for total, n2n, mw in values:
@@ -171,15 +169,19 @@ class Watch:
                 raise NotFinite(f"the loss became {total}")
             for place, value in enumerate((total, n2n, mw, 1.0)):
                 self.training.sums[place] += value
+        weights = [p.detach().sum() for p in self.training.average.parameters()]
+        if not math.isfinite(torch.stack(weights).sum().item()):
+            raise NotFinite("the weights became infinite or NaN")
 
     def _save(self) -> None:
         self.training.scaling = self.fabric.strategy.precision.state_dict()
-        if self.fabric.is_global_zero:
-            self.on_stop(self.training)
+        self.on_stop(self.training)
 
 
-def _check_weights(training: Training) -> None:
-    """Refuse weights that are not finite, in one look at the device."""
-    sums = [p.detach().sum(dtype=torch.float64) for p in training.average.parameters()]
-    if not math.isfinite(torch.stack(sums).sum().item()):
-        raise NotFinite("the weights became infinite or NaN")
+def agreed(fabric: Fabric, *flags: bool) -> list[bool]:
+    """Flags that were raised on any rank; all of them must ask."""
+    if fabric.world_size == 1:
+        return list(flags)
+    raised = torch.tensor(flags, dtype=torch.float32, device=fabric.device)
+    summed = torch.as_tensor(fabric.all_reduce(raised, reduce_op="sum"))
+    return [number > 0 for number in summed.tolist()]
