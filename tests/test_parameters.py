@@ -186,6 +186,8 @@ def test_words_become_values(model, name, word, value):
         (RefineParameters, {"cube_size": 100}, "cube_size = 100 .* multiple of 16"),
         (RefineParameters, {"epochs": "auto"}, "epochs = auto .* whole number"),
         (RefineParameters, {"epochs": "None"}, "epochs = None .* whole number"),
+        (RefineParameters, {"epochs": True}, "epochs = True .* whole number"),
+        (RefineParameters, {"bfactor": False}, "bfactor = False .* a number"),
         (RefineParameters, {"CTF_mode": "netwrk"}, "phase_only, network or wiener; did you mean"),
         (RefineParameters, {"arch": "resnet"}, "arch = resnet is not known: give unet-small"),
         (RefineParameters, {"gpuID": "0,a"}, "gpuID = 0,a .* GPU numbers such as"),

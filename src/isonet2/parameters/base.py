@@ -109,7 +109,12 @@ def takes_none(field: FieldInfo) -> bool:
 
 
 def meant(field: FieldInfo, value: Any) -> Any:
-    """The value of `field` that a word stands for: a choice in any spelling, None, or auto."""
+    """The value of `field` that a word stands for: a choice in any spelling, None, or auto.
+
+    True and False are the numbers 1 and 0 to Python, and words where no truth value is asked for.
+    """
+    if isinstance(value, bool) and bool not in members(field.annotation):
+        value = str(value)
     if not isinstance(value, str | None):
         return value
     word = fold(str(value))
