@@ -106,6 +106,16 @@ def test_the_input_column_is_what_is_restored(star):
     assert found.mean() == pytest.approx(3, abs=0.05)
 
 
+def test_the_wedge_of_the_input_is_emptied_where_that_is_wanted(star):
+    white = np.random.default_rng(0).standard_normal((48, 56, 64), dtype=np.float32)
+    write_volume("mine.mrc", white, voxel_size=10.0, label="mine")
+    kept, emptied = (
+        restored(star, untrained=True, input_column="rlnMine", apply_mw_x1=wanted)
+        for wanted in (False, True)
+    )
+    assert np.corrcoef(kept.ravel(), emptied.ravel())[0, 1] < 0.97
+
+
 def test_tiles_go_to_the_network_in_batches_with_the_same_result(star, monkeypatch):
     sizes = []
     run = Replicas.run

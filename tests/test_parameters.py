@@ -210,6 +210,11 @@ def test_words_become_values(model, name, word, value):
             {"method": "isonet2-n2n", "with_deconv": True},
             "with_deconv = True is about full tomograms",
         ),
+        (
+            RefineParameters,
+            {"input_column": "rlnTomoName", "with_deconv": True},
+            "with_deconv = True trains on rlnDeconvTomoName, not on input_column rlnTomoName",
+        ),
         (PrepareStarParameters, {"defocus": 3.9}, "micrometres.* did you mean 39000 angstrom"),
         (PrepareStarParameters, {"defocus": -39000}, "other sign.* mean 39000 angstrom"),
         (PrepareStarParameters, {"defocus": -3.9}, "other sign and in micrometres"),

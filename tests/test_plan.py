@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from quick import QUICK
 
@@ -7,21 +9,34 @@ from isonet2.data.star import update
 from isonet2.parameters import RefineParameters
 
 
-def test_what_is_given_and_does_nothing_is_said(star, halves, caplog):
-    given = {"star_file": star, "bfactor": 200}
-    network = RefineParameters(CTF_mode="network", **given)
-    assert without_effect(network) == []
-    (text,) = without_effect(RefineParameters(**given))
-    assert text == "bfactor has no effect in CTF_mode None, only in network"
-    assert (
-        without_effect(
-            RefineParameters(snrfalloff=0.0, **network.model_dump(exclude={"snrfalloff"}))
-        )
-        == []
-    )
+@pytest.mark.parametrize(
+    ("method", "given", "said"),
+    [
+        ("isonet2-n2n", {"bfactor": 200}, "bfactor .* in CTF_mode None, only in network"),
+        ("isonet2-n2n", {"bfactor": 200, "CTF_mode": "network"}, None),
+        ("isonet2-n2n", {"isCTFflipped": True}, "isCTFflipped .* in CTF_mode None"),
+        ("isonet2-n2n", {"isCTFflipped": True, "CTF_mode": "wiener"}, None),
+        ("isonet2", {"snrfalloff": 0.7}, "snrfalloff .* only in wiener"),
+        ("isonet2", {"snrfalloff": 0.7, "with_deconv": True}, None),
+        ("isonet2", {"bfactor": 200, "with_deconv": True}, "bfactor .* only in network"),
+        ("isonet2", {"noise_mode": "ramp"}, "noise_mode .* without noise_level"),
+        ("isonet2", {"noise_mode": "ramp", "noise_level": (0.0, 0.1), "noisestartiter": (1, 2)},
+         None),
+        ("isonet2", {"pairing": "both"}, "pairing .* one volume and no pair"),
+        ("isonet2-n2n", {"pairing": "both"}, None),
+        ("isonet2-n2n", {"with_preview": False, "prev_tomo_idx": "2"}, "prev_tomo_idx .* with_preview"),
+    ],
+)  # fmt: skip
+def test_what_does_nothing_beside_the_rest_is_named(method, given, said):
+    texts = without_effect(RefineParameters(star_file="t.star", **given), method)
+    assert len(texts) == (said is not None)
+    assert said is None or re.search(said, texts[0])
+
+
+def test_what_does_nothing_is_said_when_training_begins(star, halves, caplog):
     update(star, 1, {"rlnMaskName": halves[2]})
-    refine(RefineParameters(epochs=1, **given, **QUICK))
-    assert text in caplog.text
+    refine(RefineParameters(star_file=star, bfactor=200, epochs=1, **QUICK))
+    assert "bfactor has no effect in CTF_mode None" in caplog.text
     assert "masks are listed and not used" in caplog.text
 
 

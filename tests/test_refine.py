@@ -11,7 +11,7 @@ from isonet2.commands.refine import choose_method, deconvolve_first, refine
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.parameters import PrepareStarParameters, RefineParameters
+from isonet2.parameters import PrepareStarParameters, RefineParameters, read_parameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
 
 
@@ -44,7 +44,6 @@ def test_a_run_leaves_network_record_history_and_pictures(star):
 
 
 def test_the_saved_record_runs_again_to_the_same_weights(star):
-    from isonet2.parameters import read_parameters
 
     first = refine(RefineParameters(star_file=star, epochs=1, output_dir="a", **QUICK))[0]
     again = read_parameters(star.parent / "a" / "params.yaml")
@@ -62,6 +61,8 @@ def test_deconvolution_and_mask_come_first_when_asked(star, halves):
     row = TomogramTable.read(star).tomograms[0]
     assert row.deconvolved is not None
     assert row.mask is not None
+    recorded = read_parameters(paths[0].parent / "params.yaml")
+    assert (recorded.with_deconv, recorded.input_column) == (True, "rlnDeconvTomoName")
 
 
 def test_prediction_follows_when_asked(star):

@@ -3,6 +3,7 @@
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters, RefineParameters
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.training.objectives import METHODS
 from isonet2.training.schedule import Plan
 
 TrainParameters = DenoiseParameters | RefineParameters
@@ -13,22 +14,36 @@ CUBES_PER_DEVICE = 2
 CTF_PARAMETERS = {
     "clip_first_peak_mode": ("network",),
     "bfactor": ("network",),
+    "isCTFflipped": ("phase_only", "network", "wiener"),
+    "do_phaseflip_input": ("phase_only", "network", "wiener"),
     "snrfalloff": ("wiener",),
     "deconvstrength": ("wiener",),
     "highpassnyquist": ("wiener",),
 }
 """CTF modes that a parameter acts in."""
+DECONVOLUTION = ("snrfalloff", "deconvstrength", "highpassnyquist", "isCTFflipped")
+"""What with_deconv hands on to the deconvolution."""
 
 
-def without_effect(parameters: TrainParameters) -> list[str]:
-    """Name parameters that were given and that do nothing in the chosen CTF mode."""
-    if getattr(parameters, "with_deconv", False):
-        return []
-    return [
-        f"{name} has no effect in CTF_mode {parameters.CTF_mode}, only in {' and '.join(modes)}"
+def without_effect(parameters: TrainParameters, method: str) -> list[str]:
+    """Say which parameters were changed and do nothing beside the other ones."""
+    fields = type(parameters).model_fields
+    deconvolved = DECONVOLUTION if getattr(parameters, "with_deconv", False) else ()
+    reasons = {
+        name: f"in CTF_mode {parameters.CTF_mode}, only in {' and '.join(modes)}"
         for name, modes in CTF_PARAMETERS.items()
-        if getattr(parameters, name) != type(parameters).model_fields[name].default
-        and parameters.CTF_mode not in modes
+        if parameters.CTF_mode not in modes and name not in deconvolved
+    }
+    if not any(_levels(parameters)):
+        reasons["noise_mode"] = "without noise_level"
+    if not METHODS[method].reads_halves:
+        reasons["pairing"] = f"in method {method}, which has one volume and no pair"
+    if not parameters.with_preview:
+        reasons["prev_tomo_idx"] = "without with_preview"
+    return [
+        f"{name} has no effect {reason}"
+        for name, reason in reasons.items()
+        if name in fields and getattr(parameters, name) != fields[name].default
     ]
 
 

@@ -87,7 +87,7 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
     InputError
         When one of them failed, or several processes would run them at once.
     """
-    made = {"input_column": "rlnDeconvTomoName", "with_mask": True, "with_deconv": False}
+    made = {"input_column": "rlnDeconvTomoName", "with_mask": True}
     if "LOCAL_RANK" in os.environ and started_ranks() is None:
         return parameters.model_copy(update=made)
     if started_ranks() is not None:
@@ -95,8 +95,7 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
             "with_deconv True: several processes would deconvolve at once; run isonet.py deconv "
             "and isonet.py make_mask first, then refine with --input_column rlnDeconvTomoName"
         )
-    shared = {"snrfalloff", "deconvstrength", "highpassnyquist"}
-    told = shared & parameters.model_fields_set
+    told = {"snrfalloff", "deconvstrength", "highpassnyquist"} & parameters.model_fields_set
     deconvolution = DeconvParameters(
         star_file=parameters.star_file,
         phaseflipped=parameters.isCTFflipped,

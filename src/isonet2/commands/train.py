@@ -53,7 +53,7 @@ def train(
     if parameters.with_preview:
         previewed(parameters, table)
     make_folder(parameters.output_dir)
-    for text in without_effect(parameters):
+    for text in without_effect(parameters, method):
         log.warning(text)
     masks = parameters.with_mask or parameters.mask_weighted_loss
     if not masks and any(tomogram.mask is not None for tomogram in table.tomograms):

@@ -109,7 +109,8 @@ class TrainingRun:
         self.subtomograms = drawing(
             sources, random_rot_weight=getattr(parameters, "random_rot_weight", 0.0)
         )
-        self.assemble = assembler(sources, both_directions=parameters.pairing == "both")
+        both = parameters.pairing == "both" and METHODS[method].reads_halves
+        self.assemble = assembler(sources, both_directions=both)
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
         ranks = max(1, len(devices), self.fabric.world_size)
         self.plan = plan_of(parameters, method, ranks, threads)

@@ -214,6 +214,17 @@ class RefineParameters(TrainingParameters):
             )
         return value
 
+    @field_validator("with_deconv")
+    @classmethod
+    def _deconvolved_column(cls, value: bool, info: ValidationInfo) -> bool:
+        column = info.data.get("input_column")
+        if value and column not in (None, "rlnDeconvTomoName"):
+            raise ValueError(
+                f"with_deconv = True trains on rlnDeconvTomoName, not on input_column {column}: "
+                f"run isonet.py deconv --input_column {column} first, or leave one of them out."
+            )
+        return value
+
     @field_validator("noise_level")
     @classmethod
     def _not_negative(cls, value: Any) -> Any:
