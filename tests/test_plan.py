@@ -24,7 +24,7 @@ from isonet2.parameters import RefineParameters
          None),
         ("isonet2", {"pairing": "both"}, "pairing .* one volume and no pair"),
         ("isonet2-n2n", {"pairing": "both"}, None),
-        ("isonet2-n2n", {"with_preview": False, "prev_tomo_idx": "2"}, "prev_tomo_idx .* with_preview"),
+        ("isonet2-n2n", {"with_preview": False, "prev_tomo_idx": "2"}, "without with_preview"),
     ],
 )  # fmt: skip
 def test_what_does_nothing_beside_the_rest_is_named(method, given, said):

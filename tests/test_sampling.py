@@ -110,6 +110,12 @@ def test_bounds_keep_two_networks_apart(source):
     assert max(d.low[1] for d in draws(top)) + 16 <= 28
 
 
+def test_tomograms_too_small_for_free_turns_are_named(source):
+    for size, weight, expected in ((16, 0.2, []), (32, 0.2, ["TS_01"]), (32, 0.0, [])):
+        subtomograms = Subtomograms([source], size, seed=0, random_rot_weight=weight)
+        assert subtomograms.upright == expected
+
+
 def test_ranks_share_the_batches_of_one(source):
     subtomograms = Subtomograms([source], 16, seed=0)
     whole = [[s.draw for s in b] for b in subtomograms.batches(3, 4)]

@@ -16,6 +16,7 @@ from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.networks import build_network, edge_multiple, network_options
 from isonet2.parameters import package_version
+from isonet2.physics.rotation import source_size
 from isonet2.reports.history import write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
@@ -109,6 +110,14 @@ class TrainingRun:
         self.subtomograms = drawing(
             sources, random_rot_weight=getattr(parameters, "random_rot_weight", 0.0)
         )
+        upright = self.subtomograms.upright
+        if upright:
+            log.info(
+                "random_rot_weight: cubes of %s are turned by right angles only; a free turn needs "
+                "%d voxels along each axis",
+                upright[0] if len(upright) == 1 else f"{len(upright)} tomograms",
+                source_size(size),
+            )
         both = parameters.pairing == "both" and METHODS[method].reads_halves
         self.assemble = assembler(sources, both_directions=both)
         self.options = network_options(parameters.arch, normalization=parameters.normalization)

@@ -36,7 +36,7 @@ class TrainingParameters(StarParameters):
     """GPUs to use, counted among those that the process may see; None takes the one with
     most free memory."""
     with_mask: Annotated[bool, Shown("Basic")] = False
-    """Draw sub-tomograms inside the masks of rlnMaskName only."""
+    """Draw sub-tomograms around voxels where the masks of rlnMaskName are above 0."""
     with_preview: Annotated[bool, Shown("Basic")] = True
     """Predict one tomogram at each save_interval, and draw its slices and its spectrum."""
     prev_tomo_idx: Annotated[

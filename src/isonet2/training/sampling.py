@@ -279,6 +279,14 @@ class Subtomograms:
         self.places[place] = self._places(source)
         self.wide_places[place] = self._wide_places(source)
 
+    @property
+    def upright(self) -> list[str]:
+        """Names of the tomograms that are too small for the free turns that were asked for."""
+        if not self.random_rot_weight:
+            return []
+        pairs = zip(self.sources, self.wide_places, strict=True)
+        return [source.name for source, places in pairs if places is None and source.count]
+
     def __len__(self) -> int:
         """Cubes in an epoch."""
         return len(self.owners)
