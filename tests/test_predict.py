@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -191,6 +193,31 @@ def test_small_number_formats_hold_the_same_values(star, tmp_path, dtype, atol):
         scale, offset = note.split("stored*")[1].split("+", 1)
         values = values * float(scale) + float(offset)
     np.testing.assert_allclose(values, full, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("ending", "package"), [("tif", "tifffile"), ("h5", "h5py"), ("zarr", "zarr")]
+)
+def test_results_are_written_in_the_format_asked_for(star, tmp_path, caplog, ending, package):
+    pytest.importorskip(package)
+    caplog.set_level(logging.INFO)
+    model = save_model(tmp_path / "m.pt")
+    go(star, model)
+    go(star, model, output_format=ending)
+    (row,) = TomogramTable.read(star).tomograms
+    assert row.corrected.suffix == f".{ending}"
+    written, usual = open_volume(row.corrected), open_volume(row.corrected.with_suffix(".mrc"))
+    np.testing.assert_array_equal(written.read(), usual.read())
+    assert written.voxel_size == pytest.approx(usual.voxel_size)
+    caplog.clear()
+    go(star, model, output_format=ending)
+    assert "is there already" in caplog.text
+
+
+def test_a_number_format_that_a_file_format_has_not_is_refused_at_once(star, tmp_path):
+    model = save_model(tmp_path / "m.pt")
+    with pytest.raises(InputError, match="dtype int8 is not written to"):
+        go(star, model, output_format="h5", dtype="int8")
 
 
 def test_tiles_fit_each_axis_and_overlap_as_training_cubes_do():

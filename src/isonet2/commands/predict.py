@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from isonet2.commands.each import begin, for_each
 from isonet2.data.files import refuse_to_replace
+from isonet2.data.formats import format_to_write
 from isonet2.data.inputs import RESTORED_LABEL, past_remarks
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
@@ -90,8 +91,8 @@ class Restorer:
 
     def output(self, tomogram: Tomogram, part: str = "") -> Path:
         """File for a tomogram's result."""
-        name = f"{self.parameters.output_prefix}{tomogram.name}{part}.mrc"
-        return self.folder / name
+        p = self.parameters
+        return self.folder / f"{p.output_prefix}{tomogram.name}{part}.{p.output_format}"
 
 
 def predict(parameters: PredictParameters) -> int:
@@ -121,6 +122,7 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     InputError
         For a model that cannot be read, or two that do not belong together.
     """
+    format_to_write(Path(f"a.{parameters.output_format}"), parameters.dtype)
     devices = choose_devices(parameters.gpuID)
     use_threads(parameters.ncpus)
     paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])
@@ -316,7 +318,7 @@ def _compare_voxels(model: Checkpoint, geometry: Geometry, label: str) -> None:
 
 def _refuse_foreign(path: Path) -> None:
     """Raise InputError when a file that would be replaced is no result of this program."""
-    if not path.is_file():
+    if not path.exists():
         return
     try:
         ours = any(label.startswith("IsoNet2") for label in open_volume(path).header.labels)
@@ -329,7 +331,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _is_done(path: Path, note: str) -> bool:
-    if not path.is_file():
+    if not path.exists():
         return False
     try:
         return note in open_volume(path).header.labels

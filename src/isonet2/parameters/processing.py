@@ -112,6 +112,8 @@ class PredictParameters(StarParameters):
     """Restore again what is there already with the same parameters."""
     dtype: Literal["float32", "float16", "int8"] = "float32"
     """Number format of the files; int8 is scaled, and the scale stands in the header."""
+    output_format: Literal["mrc", "tif", "h5", "zarr"] = "mrc"
+    """File format of the restored tomograms: MRC, TIFF, HDF5 or OME-Zarr."""
     padding_factor: Annotated[float, Field(ge=1, le=4)] = 1.5
     """Cube size over the part of a tile that is trusted; more hides seams better and costs time."""
     chunk_size: Annotated[int | None, Field(ge=32), Shown(unit="voxels")] = None
