@@ -8,6 +8,7 @@ from quick import NAME, QUICK
 
 from isonet2.commands.prepare_star import prepare_star
 from isonet2.commands.refine import choose_method, deconvolve_first, refine
+from isonet2.data.blocks import read_star
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
@@ -68,6 +69,17 @@ def test_deconvolution_and_mask_come_first_when_asked(star, halves):
 def test_prediction_follows_when_asked(star):
     refine(RefineParameters(star_file=star, epochs=1, with_predict=True, **QUICK))
     assert TomogramTable.read(star).tomograms[0].corrected is not None
+
+
+def test_only_the_chosen_tomograms_are_trained_on_and_restored(star):
+    (row,) = read_star(star).blocks[""].to_dict("records")
+    rows = [row | {"rlnIndex": 1, "rlnTomoReconstructedTomogramHalf1": "gone.mrc"}]
+    rows += [row | {"rlnIndex": index, "rlnTomoName": f"TS_{index}.mrc"} for index in (2, 3)]
+    write_table(star, pd.DataFrame(rows))
+    given = {**QUICK, "with_preview": True, "epochs": 1, "with_predict": True}
+    refine(RefineParameters(star_file=star, tomo_idx="2", **given))
+    restored = [row.index for row in TomogramTable.read(star).tomograms if row.corrected]
+    assert restored == [2]
 
 
 def test_a_ctf_mode_without_defocus_is_refused(star):

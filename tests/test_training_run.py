@@ -291,7 +291,7 @@ def test_the_first_tomogram_is_previewed_where_none_has_number_one(star):
         RefineParameters(star_file=star, **QUICK | {"epochs": 1, "with_preview": True})
     )
     assert any(path.parent.glob("*TS_01*.png"))
-    with pytest.raises(InputError, match=r"prev_tomo_idx 1: .* has no tomogram 1"):
+    with pytest.raises(InputError, match=r"prev_tomo_idx 1: there is no tomogram 1 .* \(7\)"):
         refine(
             RefineParameters(star_file=star, prev_tomo_idx="1", **QUICK | {"with_preview": True})
         )

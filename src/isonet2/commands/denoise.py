@@ -22,7 +22,7 @@ def denoise(parameters: DenoiseParameters) -> list[Path]:
     InputError
         When a tomogram has no halves.
     """
-    table = TomogramTable.read(parameters.star_file)
+    table = TomogramTable.read(parameters.star_file).only(parameters.tomo_idx)
     lacking = [t.name for t in table.tomograms if t.half1 is None or t.half2 is None]
     if lacking:
         raise InputError(

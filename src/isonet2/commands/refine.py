@@ -24,11 +24,11 @@ def refine(parameters: RefineParameters) -> list[Path]:
     list of Path
         The checkpoint that `predict` takes; two with `split_halves`.
     """
-    table = TomogramTable.read(parameters.star_file)
+    table = TomogramTable.read(parameters.star_file).only(parameters.tomo_idx)
     method = choose_method(parameters, table.tomograms)
     if parameters.with_deconv:
         parameters = deconvolve_first(parameters)
-        table = TomogramTable.read(parameters.star_file)
+        table = TomogramTable.read(parameters.star_file).only(parameters.tomo_idx)
     recipe = Recipe(
         loss_func=parameters.loss_func,
         mw_weight=parameters.mw_weight,
@@ -101,8 +101,11 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
         phaseflipped=parameters.isCTFflipped,
         **{name: getattr(parameters, name) for name in told},
         ncpus=parameters.ncpus,
+        tomo_idx=parameters.tomo_idx,
     )
-    masking = MakeMaskParameters(star_file=parameters.star_file, ncpus=parameters.ncpus)
+    masking = MakeMaskParameters(
+        star_file=parameters.star_file, ncpus=parameters.ncpus, tomo_idx=parameters.tomo_idx
+    )
     if deconv(deconvolution) or make_mask(masking):
         raise InputError(
             "with_deconv True: not every tomogram could be deconvolved and masked (see above); "

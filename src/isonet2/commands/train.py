@@ -78,6 +78,7 @@ def train(
                 model2=paths[1] if len(paths) > 1 else None,
                 gpuID=parameters.gpuID,
                 ncpus=parameters.ncpus,
+                tomo_idx=parameters.tomo_idx,
                 input_column=getattr(parameters, "input_column", None),
                 mixed_precision=parameters.mixed_precision,
             )

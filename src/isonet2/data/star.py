@@ -61,6 +61,10 @@ class TomogramTable:
             log.warning("%s: %s", star.path, text)
         return cls(star.path, tomograms)
 
+    def only(self, tomo_idx: str | None) -> "TomogramTable":
+        """Take some of the rows, chosen as `select` does."""
+        return TomogramTable(self.path, self.select(tomo_idx))
+
     def select(
         self, tomo_idx: str | None = None, parameter: str = "tomo_idx"
     ) -> tuple[Tomogram, ...]:
@@ -84,9 +88,9 @@ class TomogramTable:
         known = {tomogram.index for tomogram in self.tomograms}
         if wanted - known or not wanted:
             raise InputError(
-                f"{parameter} {tomo_idx}: {self.path} has no tomogram "
-                f"{', '.join(map(str, sorted(wanted - known)))} "
-                f"(it has {', '.join(map(str, sorted(known)))})"
+                f"{parameter} {tomo_idx}: there is no tomogram "
+                f"{', '.join(map(str, sorted(wanted - known)))} among those to choose from in "
+                f"{self.path} ({', '.join(map(str, sorted(known)))})"
             )
         return tuple(tomogram for tomogram in self.tomograms if tomogram.index in wanted)
 

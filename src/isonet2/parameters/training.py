@@ -46,7 +46,10 @@ class TrainingParameters(StarParameters):
     save_interval: Annotated[int, Field(ge=1), Shown("Basic", "epochs")] = 10
     """How often a checkpoint is kept for good, and a preview made."""
     with_predict: Annotated[bool, Shown("Basic")] = False
-    """Predict all tomograms with the trained network at the end."""
+    """Predict the tomograms with the trained network at the end."""
+    tomo_idx: Indices = None
+    """Tomograms to train on, by rlnIndex; None or all takes every one. `predict` restores any
+    others with the same network."""
     resume: Annotated[bool, Shown("Basic")] = False
     """Continue the run that was stopped in output_dir, exactly where it was."""
     pretrained_model: Annotated[FilePath | None, Shown("Basic")] = None
