@@ -14,7 +14,7 @@ from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.wedge import measured
-from isonet2.training.sampling import Half, Source
+from isonet2.training.tomogram import Half, Source
 
 torch.set_num_threads(1)
 

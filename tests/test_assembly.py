@@ -14,7 +14,8 @@ from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import METHODS, Recipe
-from isonet2.training.sampling import Half, Subtomograms
+from isonet2.training.sampling import Subtomograms
+from isonet2.training.tomogram import Half
 
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
 

@@ -8,9 +8,10 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.rotation import moves_wedge, source_size
-from isonet2.training import sampling
+from isonet2.training import tomogram
 from isonet2.training.assembly import Assembler
-from isonet2.training.sampling import Subtomograms, centres_of_mask
+from isonet2.training.sampling import Subtomograms
+from isonet2.training.tomogram import centres_of_mask
 
 
 def draws(subtomograms, epoch=0, count=200):
@@ -72,7 +73,7 @@ def test_cubes_are_centred_inside_the_mask(source, tmp_path):
 
 
 def test_a_large_mask_is_thinned_out_evenly(tmp_path, monkeypatch):
-    monkeypatch.setattr(sampling, "MOST_CENTRES", 5000)
+    monkeypatch.setattr(tomogram, "MOST_CENTRES", 5000)
     mask = np.zeros((20, 50, 60), np.int8)
     mask[3:17, 10:, :37] = 1
     write_volume(tmp_path / "mask.mrc", mask, label="test")

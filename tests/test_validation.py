@@ -13,8 +13,9 @@ from isonet2.parameters import RefineParameters
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import Recipe
-from isonet2.training.sampling import Half, Source, Subtomograms
+from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan, best_epoch
+from isonet2.training.tomogram import Half, Source
 from isonet2.training.validation import CUBES, Validation, hold_out
 
 SIZE = 16

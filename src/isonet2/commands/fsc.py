@@ -16,7 +16,12 @@ from isonet2.data.volumes import Volume, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
 from isonet2.physics.fourier import shells, spectrum
-from isonet2.physics.metrics import fourier_shell_correlation, regions, soft_edge
+from isonet2.physics.metrics import (
+    SPECIMEN_DEPTH,
+    fourier_shell_correlation,
+    regions,
+    soft_edge,
+)
 from isonet2.reports.pictures import fsc_picture
 from isonet2.reports.table import show_table
 
@@ -24,7 +29,6 @@ log = logging.getLogger(__name__)
 
 THRESHOLDS = (0.5, 0.143)
 FEWEST = 8  # frequencies that a shell of a region must hold to be compared
-FULL_DEPTH = 0.83  # thickness of the specimen, as part of the volume's
 RESTORED = "do not average"
 
 Curve = NDArray[np.float64]
@@ -145,7 +149,7 @@ def _curves(p: FscParameters, volumes: list[Volume]) -> dict[str, Curve]:
         waves.append(spectrum((torch.from_numpy(volume.read()) - mean) * window))
     parts: Mapping[str, Tensor | None] = {"all": None}
     if p.tilt_min is not None and p.tilt_max is not None:
-        parts = regions(shape, ((p.tilt_min, p.tilt_max),), FULL_DEPTH * shape[0])
+        parts = regions(shape, ((p.tilt_min, p.tilt_max),), SPECIMEN_DEPTH * shape[0])
     shell, count = shells(shape), min(shape) // 2 + 1
     curves: dict[str, Curve] = {}
     for name, region in parts.items():

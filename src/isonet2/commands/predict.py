@@ -36,8 +36,8 @@ from isonet2.training.prediction import (
     restore,
     training_tiles,
 )
-from isonet2.training.sampling import Half
 from isonet2.training.sources import contradictions, geometry_of, halves_of, input_paths
+from isonet2.training.tomogram import Half
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,15 @@ from torch import nn
 
 from isonet2.data.volumes import VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
+from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfTreatment
-from isonet2.physics.metrics import compare, region_correlations
+from isonet2.physics.metrics import SPECIMEN_DEPTH, compare, region_correlations
 from isonet2.physics.tiling import Region
 from isonet2.reports.pictures import compare_picture
 from isonet2.training.prediction import Block, Geometry, Replicas, fitted_tiles, restore
-from isonet2.training.sampling import Source
+from isonet2.training.tomogram import Source
+
+PADDING = PredictParameters.model_fields["padding_factor"].default
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ class Preview:
             Geometry(source.sectors, source.ctf, source.pixel_size),
             self.treatment,
             write,
-            fitted_tiles(source.first.volume.shape, self.cube_size, 1.5, replicas.multiple),
+            fitted_tiles(source.first.volume.shape, self.cube_size, PADDING, replicas.multiple),
             apply_mw_x1=self.apply_mw_x1,
             in_ball=self.in_ball,
             merge=False,
@@ -143,7 +146,7 @@ class Preview:
         if len(halves) < 2:
             return {}
         first, second = torch.from_numpy(halves)
-        thickness = 0.83 * halves.shape[1]
+        thickness = SPECIMEN_DEPTH * halves.shape[1]
         found = region_correlations(first, second, self.source.sectors, thickness)
         return {f"cc_halves_{name}": found[name] for name in ("measured", "wedge")}
 

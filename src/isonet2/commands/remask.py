@@ -15,7 +15,8 @@ from isonet2.data.star import Tomogram
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.masking import BINNING, specimen_mask
-from isonet2.training.sampling import Subtomograms, centres_of_mask
+from isonet2.training.sampling import Subtomograms
+from isonet2.training.tomogram import centres_of_mask
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.progress import followed
 from isonet2.training.devices import choose_devices, use_threads
 from isonet2.training.objectives import Recipe
-from isonet2.training.sampling import Source
 from isonet2.training.sources import training_source
+from isonet2.training.tomogram import Source
 
 log = logging.getLogger(__name__)
 

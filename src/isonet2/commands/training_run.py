@@ -26,9 +26,10 @@ from isonet2.training.devices import autocast_type, describe, make_fabric
 from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import fit
 from isonet2.training.objectives import METHODS, Recipe
-from isonet2.training.sampling import Source, Subtomograms
+from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import best_epoch
 from isonet2.training.state import Training, start
+from isonet2.training.tomogram import Source
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 from isonet2.training.watch import StepReport, Stopped, agreed
 

@@ -9,6 +9,8 @@ from isonet2.physics.fourier import Shape, frequencies, spectrum
 from isonet2.physics.wedge import Sectors, ball, clear_wedge, measured
 
 SLAB_FREQUENCIES = 2**20
+SPECIMEN_DEPTH = 0.83
+"""Thickness of the specimen, as part of the volume's, where it is not known."""
 
 
 def soft_edge(shape: Shape, width: int = 10) -> Tensor:
@@ -150,7 +152,7 @@ def compare(
     sectors
         Measured intervals of tilt angles, degrees.
     thickness
-        Of the specimen in voxels; 0.83 of the volume's when not given.
+        Of the specimen in voxels; `SPECIMEN_DEPTH` of the volume's when not given.
     limit
         Finest resolution that counts, angstrom; 2.5 pixels when not given.
     coarsest
@@ -172,7 +174,9 @@ def compare(
         raise ValueError(f"shapes {shape} and {tuple(truth.shape)} differ")
     band = 1 / (coarsest or 20 * pixel_size), 1 / (limit or 2.5 * pixel_size)
     spectra = _windowed(volume), _windowed(truth)
-    sums = _region_sums(spectra, shape, pixel_size, sectors, thickness or 0.83 * shape[0], band)
+    sums = _region_sums(
+        spectra, shape, pixel_size, sectors, thickness or SPECIMEN_DEPTH * shape[0], band
+    )
     found: dict[str, float] = {}
     for name, total in sums.items():
         full = total[3] > 8

@@ -11,7 +11,8 @@ from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_sl
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import Sectors, between, planes
 from isonet2.training.objectives import Batch, Wide
-from isonet2.training.sampling import Cube, Sample, Source
+from isonet2.training.sampling import Sample
+from isonet2.training.tomogram import Cube, Source
 
 
 def _sent(x: Tensor, device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ from isonet2.physics.fourier import apply_filter
 from isonet2.physics.rotation import cube_rotations, rotate_exact
 from isonet2.physics.tiling import AxisTiling, Region, map_tiles
 from isonet2.physics.wedge import Sectors, ball, measured
-from isonet2.training.sampling import Half
+from isonet2.training.tomogram import Half
 
 Block = NDArray[np.float32]
 Shape = tuple[int, int, int]

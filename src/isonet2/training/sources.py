@@ -17,7 +17,7 @@ from isonet2.physics.wedge import Sectors, sectors_of_tilts
 from isonet2.training.ctf_check import halves_remarks
 from isonet2.training.objectives import METHODS
 from isonet2.training.prediction import Geometry
-from isonet2.training.sampling import Half, Source, centres_of_mask
+from isonet2.training.tomogram import Half, Source, centres_of_mask
 from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import torch
 
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import METHODS, Network, Recipe
-from isonet2.training.sampling import Source, Subtomograms
+from isonet2.training.sampling import Subtomograms
+from isonet2.training.tomogram import Source
 
 ROOMY, SMALLEST = 8, 3
 MOST_SOURCES = 8

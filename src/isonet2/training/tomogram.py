@@ -1,0 +1,182 @@
+"""A tomogram as training sees it: its standardised halves, and where cubes of it may lie."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonet2.data.volumes import Statistics, Volume
+from isonet2.errors import InputError
+from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.tiling import Region, padded
+from isonet2.physics.wedge import Sectors
+
+MOST_CENTRES = 500_000
+
+Cube = NDArray[np.float32]
+Position = tuple[int, int, int]
+
+
+class Unreadable(InputError):
+    """A file that was there when the run began cannot be read any more."""
+
+
+def cube_region(low: Position, size: int) -> Region:
+    """Slices of the cube of edge `size` with its lowest corner at `low`."""
+    z, y, x = (slice(a, a + size) for a in low)
+    return z, y, x
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One volume of a tomogram with the statistics that standardise it."""
+
+    volume: Volume
+    statistics: Statistics
+
+    def region(self, region: Region) -> Cube:
+        """Read a region and standardise it: protein bright, mean 0, deviation 1."""
+        try:
+            block = self.volume.read(region)
+        except (OSError, ValueError) as error:
+            raise Unreadable(
+                f"{self.volume.path}: could not be read ({error}); is the file still there, and "
+                f"whole?"
+            ) from error
+        if not np.isfinite(block).all():
+            raise InputError(
+                f"{self.volume.path}: holds NaN or infinite values; reconstruct it again"
+            )
+        return (np.float32(self.statistics.mean) - block) / np.float32(self.statistics.std)
+
+    def cube(self, low: Position, size: int) -> Cube:
+        """Cut a standardised cube; beyond a thin volume lies its mirror image."""
+        return padded(self.region, cube_region(low, size), self.volume.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A tomogram as training sees it.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    first, second
+        The two halves; one volume twice where there are none.
+    sectors
+        Measured intervals of tilt angles, degrees.
+    ctf
+        The microscope's transfer function, or None.
+    pixel_size
+        Angstrom.
+    count
+        Cubes to draw in an epoch.
+    centres
+        Voxels (n, 3) that cubes may be centred on; None: everywhere.
+    weight
+        Volume whose values weight the loss, or None.
+    bounds
+        First and last voxel along y (exclusive) that cubes may hold, or None.
+    """
+
+    name: str
+    first: Half
+    second: Half
+    sectors: Sectors
+    ctf: ContrastTransfer | None
+    pixel_size: float
+    count: int
+    centres: NDArray[np.int32] | None = None
+    weight: Volume | None = None
+    bounds: tuple[int, int] | None = None
+
+    @property
+    def identity(self) -> str:
+        """What of the tomogram decides on the numbers of a training run."""
+        z, y, x = self.first.volume.shape
+        files = " and ".join(dict.fromkeys(h.volume.path.name for h in (self.first, self.second)))
+        measured = ", ".join(f"{low:g} to {high:g}" for low, high in self.sectors)
+        places = "everywhere" if self.centres is None else f"at {len(self.centres)} places"
+        return (
+            f"{files}, {x} x {y} x {z} voxels of {self.pixel_size:g} A, tilts {measured}, "
+            f"{self.ctf or 'no CTF'}, {self.count} cubes drawn {places}"
+        )
+
+    def limits(self, size: int) -> list[tuple[int, int]]:
+        """Lowest and highest corner (inclusive) of a cube of edge `size` that fits, per axis.
+
+        Where none fits, the highest is below the lowest.
+        """
+        z, y, x = self.first.volume.shape
+        low, high = self.bounds or (0, y)
+        return [(0, z - size), (low, high - size), (0, x - size)]
+
+    def corners(self, size: int) -> list[tuple[int, int]]:
+        """Like `limits`, but a cube that is larger than the volume is put in its middle."""
+        return [
+            (low, high) if high >= low else ((low + high) // 2,) * 2
+            for low, high in self.limits(size)
+        ]
+
+    def fitting_centres(self, size: int) -> NDArray[np.int32]:
+        """Those of the centres that leave room for a cube of edge `size`."""
+        assert self.centres is not None
+        corner = self.centres - size // 2
+        low, high = np.array(self.corners(size)).T
+        corner = np.where(high == low, low, corner)
+        return self.centres[((corner >= low) & (corner <= high)).all(axis=1)]
+
+    def has_room(self, size: int) -> bool:
+        """Whether a cube of edge `size` can be drawn."""
+        return self.centres is None or len(self.fitting_centres(size)) > 0
+
+    def places(self, size: int) -> "Places":
+        """Where cubes of edge `size` may lie."""
+        low, high = np.array(self.corners(size)).T
+        centres = None if self.centres is None else self.fitting_centres(size)
+        return Places(size, low, high, centres)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where cubes of edge `size` may lie: lowest and highest corner, or chosen centres."""
+
+    size: int
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    centres: NDArray[np.int32] | None
+
+    def draw(self, rng: np.random.Generator) -> Position:
+        """Lowest corner of one cube, each place equally likely."""
+        if self.centres is None:
+            corner = rng.integers(self.low, self.high + 1)
+        else:
+            centre = self.centres[rng.integers(len(self.centres))]
+            corner = np.clip(centre - self.size // 2, self.low, self.high)
+        return int(corner[0]), int(corner[1]), int(corner[2])
+
+
+def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], float]:
+    """Voxels of a mask that are above zero, evenly thinned out where there are very many.
+
+    Returns
+    -------
+    tuple
+        Positions (n, 3), and the part of its voxels that the mask keeps.
+    """
+    z, y, x = mask.shape
+    every = math.ceil(z * y * x / MOST_CENTRES)
+    found, kept = [], 0
+    for plane in range(z):
+        values = mask.read((slice(plane, plane + 1), slice(0, y), slice(0, x)))[0]
+        if values.min() < 0:
+            raise InputError(
+                f"{mask.path}: is no mask, it has values below zero; 0 is outside, 1 inside"
+            )
+        spots = np.flatnonzero(values > 0)
+        chosen = spots[-kept % every :: every]
+        found.append(np.stack([np.full_like(chosen, plane), *divmod(chosen, x)], axis=1))
+        kept += len(spots)
+    return np.concatenate(found).astype(np.int32), kept / (z * y * x)
