@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -11,6 +13,10 @@ def gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda i: ([5, 9, 7][i], 10))
+    uuids = ["8932f937-d72c", "8932aaaa-0001", "46abccd6-022e"]
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=uuids[i])
+    )
 
 
 def test_gpu_numbers_choose_devices(gpus):
@@ -19,9 +25,16 @@ def test_gpu_numbers_choose_devices(gpus):
     assert devices.choose_devices("cpu") == [torch.device("cpu")]
 
 
-def test_a_gpu_that_is_not_there_is_refused(gpus):
-    with pytest.raises(InputError, match="gpuID 3: 3 GPU"):
-        devices.choose_devices("3")
+def test_gpus_are_known_by_their_uuids(gpus):
+    assert devices.choose_devices("GPU-46ab,1") == [
+        torch.device("cuda", 2), torch.device("cuda", 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["3", "GPU-8932", "GPU-ffff", "GPU-46ab,2"])
+def test_a_gpu_that_is_not_there_or_twice_is_refused(gpus, given):
+    with pytest.raises(InputError, match=rf"gpuID {given}: 3 GPU"):
+        devices.choose_devices(given)
 
 
 @pytest.mark.parametrize("given", [None, "0"])

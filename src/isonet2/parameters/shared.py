@@ -23,6 +23,7 @@ ARCHITECTURES = (
 """Names of the networks that can be trained."""
 
 _INDICES = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_UUID = re.compile(r"gpu-[0-9a-f]{4}[0-9a-f-]*")
 _MICROMETRE, _NANOMETRE = 1e4, 10.0
 _DEFOCUS = (2_000.0, 120_000.0)
 
@@ -51,13 +52,13 @@ def _words(value: Any) -> Any:
 def _gpu_list(value: str | None, info: ValidationInfo) -> str | None:
     if value is None or value.casefold() == "cpu":
         return value and value.casefold()
-    ids = value.split(",")
-    if not all(part.isdecimal() for part in ids):
+    ids = [part.casefold() for part in value.split(",")]
+    if not all(part.isdecimal() or _UUID.fullmatch(part) for part in ids):
         raise ValueError(
             f"{info.field_name} = {value} is not allowed: give GPU numbers such as 0 or 0,1, "
-            "or cpu, or leave it out."
+            "names such as GPU-8932f937, or cpu, or leave it out."
         )
-    if len(set(map(int, ids))) < len(ids):
+    if len({int(part) if part.isdecimal() else part for part in ids}) < len(ids):
         raise ValueError(f"{info.field_name} = {value} names one GPU twice.")
     return value
 
@@ -123,9 +124,9 @@ GpuIds = Annotated[
     str | None,
     BeforeValidator(_words),
     AfterValidator(_gpu_list),
-    Shown("Basic", form="GPU numbers such as 0 or 0,1, or cpu"),
+    Shown("Basic", form="GPU numbers such as 0 or 0,1, or their UUIDs, or cpu"),
 ]
-"""GPU numbers among those that the process may see, or "cpu"."""
+"""GPU numbers among those that the process may see, their UUIDs, or "cpu"."""
 Indices = Annotated[
     str | None,
     BeforeValidator(_words),

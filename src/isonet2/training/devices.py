@@ -25,13 +25,13 @@ def choose_devices(gpu_ids: str | None) -> list[torch.device]:
     """Devices for a `gpuID`.
 
     Numbers count the GPUs that this process can see (`CUDA_VISIBLE_DEVICES` is respected and
-    never written). Without a number the GPU with most free memory is taken; without a GPU, the
-    processor, and this is said.
+    never written); a UUID, or its beginning, names one of them as `nvidia-smi -L` does. Without
+    either the GPU with most free memory is taken; without a GPU, the processor, and this is said.
 
     Raises
     ------
     InputError
-        For a number that no visible GPU has.
+        For a number or a name that no visible GPU has.
     """
     visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpu_ids == "cpu":
@@ -48,13 +48,22 @@ def choose_devices(gpu_ids: str | None) -> list[torch.device]:
     if gpu_ids is None:
         free = [torch.cuda.mem_get_info(i)[0] for i in range(visible)]
         return [torch.device("cuda", free.index(max(free)))]
-    numbers = [int(part) for part in gpu_ids.split(",")]
-    if max(numbers) >= visible:
+    numbers = [_number_of(part, visible) for part in gpu_ids.split(",")]
+    if None in numbers or len(set(numbers)) < len(numbers):
         raise InputError(
             f"gpuID {gpu_ids}: {visible} GPU(s) are visible, numbered 0 to {visible - 1}; choose "
-            f"among those (CUDA_VISIBLE_DEVICES narrows and renumbers them)"
+            f"among those, each once (CUDA_VISIBLE_DEVICES narrows and renumbers them)"
         )
-    return [torch.device("cuda", number) for number in numbers]
+    return [torch.device("cuda", number) for number in numbers if number is not None]
+
+
+def _number_of(gpu_id: str, visible: int) -> int | None:
+    """Number of the one GPU that a number or a UUID's beginning means, if there is one."""
+    if gpu_id.isdecimal():
+        return int(gpu_id) if int(gpu_id) < visible else None
+    names = [f"gpu-{torch.cuda.get_device_properties(i).uuid}" for i in range(visible)]
+    meant = [i for i, name in enumerate(names) if name.startswith(gpu_id.casefold())]
+    return meant[0] if len(meant) == 1 else None
 
 
 def describe(devices: list[torch.device]) -> str:
