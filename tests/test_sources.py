@@ -104,6 +104,15 @@ def test_a_mask_of_nearly_all_or_nothing_is_said(tmp_path, halves, caplog, kept,
     assert ("it must be above 0 where the specimen is" in caplog.text) == said
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_mask_that_keeps_the_empty_is_said(tmp_path, halves, caplog, inverted):
+    specimen = open_volume(halves[2]).read() < -0.3
+    mask = (specimen != inverted).astype(np.float32)
+    write_volume(tmp_path / "m.mrc", mask, voxel_size=10.0, label="x")
+    make(row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc"), with_mask=True)
+    assert ("is it inverted?" in caplog.text) == inverted
+
+
 def test_one_file_as_both_halves_is_refused(tmp_path, halves):
     same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
     with pytest.raises(InputError, match="are the same file; give the two halves"):

@@ -1,4 +1,4 @@
-"""What voxels tell: whether they are halves of one tomogram, and whether protein is dark."""
+"""What voxels tell: whether they are halves of one tomogram, protein is dark, a mask fits."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,8 @@ FEWEST_BINS = 512
 CLEARLY = 0.2
 LOCAL_BINS = 9
 INVERTED_SKEWNESS = 0.3
+EMPTIER = 0.03
+FEWEST_VOXELS = 4096
 
 Look = NDArray[np.float32]
 
@@ -124,6 +126,21 @@ def looks_inverted(volume: Volume) -> bool:
         part for half in np.array_split(detail, 2, 1) for part in np.array_split(half, 2, 2)
     ]
     return sum(_skewness(part) > INVERTED_SKEWNESS for part in quarters) >= 3
+
+
+def keeps_the_empty(mask: Volume, tomogram: Volume) -> bool:
+    """Whether a mask seems to be inverted: what it keeps is brighter, and varies less.
+
+    Of a tomogram on disk, protein is dark, and there is more to see where specimen is than where
+    there is none; the centre of the tomogram is looked at, and both must differ by `EMPTIER`.
+    """
+    values = _centre(tomogram, LOOK_VOXELS).astype(np.float64)
+    kept = _centre(mask, LOOK_VOXELS) > 0
+    inside, outside = values[kept], values[~kept]
+    if min(inside.size, outside.size) < FEWEST_VOXELS:
+        return False
+    apart, spread = inside.mean() - outside.mean(), outside.std()
+    return bool(apart > EMPTIER * spread and inside.std() < (1 - EMPTIER) * spread)
 
 
 def _skewness(values: Look) -> float:

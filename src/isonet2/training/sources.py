@@ -8,7 +8,7 @@ import numpy as np
 
 from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.inputs import past_remarks, pixel_size
-from isonet2.data.inspection import refuse_dependence
+from isonet2.data.inspection import keeps_the_empty, refuse_dependence
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, in_voxels, open_volume, statistics
 from isonet2.errors import InputError
@@ -132,6 +132,13 @@ def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
             tomogram.mask,
             sizes[0][2],
             sizes[1][2],
+            tomogram.name,
+        )
+    if keeps_the_empty(mask, volume):
+        log.warning(
+            "%s: keeps what is brighter and varies less than what it leaves out of %s; is it "
+            "inverted? It must be above 0 where the specimen is",
+            tomogram.mask,
             tomogram.name,
         )
     return mask
