@@ -260,6 +260,25 @@ def test_writer_keeps_the_header_and_fills_statistics(tmp_path):
     assert again.header.labels == (*labels, "restored")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_an_extended_header_goes_on_to_volumes_of_its_shape(tmp_path, dtype):
+    kept = np.arange(300, dtype=np.uint8).tobytes()
+    with mrcfile.new(tmp_path / "a.mrc", numbers()) as file:
+        file.set_extended_header(np.frombuffer(kept, "V300"))
+        file.header.exttyp = b"SERI"
+    like = open_volume(tmp_path / "a.mrc")
+    write_volume(tmp_path / "b.mrc", numbers(), like=like, dtype=dtype, label="x")
+    write_volume(tmp_path / "c.mrc", numbers()[1:], like=like, dtype=dtype, label="x")
+    with mrcfile.open(tmp_path / "b.mrc") as file:
+        assert bytes(file.header.exttyp) == b"SERI"
+        assert file.extended_header.tobytes() == kept
+    back = open_volume(tmp_path / "b.mrc").read()
+    assert np.corrcoef(back.ravel(), numbers().ravel())[0, 1] > 0.9999
+    assert (tmp_path / "b.mrc").stat().st_size == 1324 + numbers().size * np.dtype(dtype).itemsize
+    with mrcfile.open(tmp_path / "c.mrc") as file:
+        assert int(file.header.nsymbt) == 0
+
+
 def test_files_are_valid_mrc2014(tmp_path, capsys):
     for dtype in ("float32", "int8"):
         path = tmp_path / f"{dtype}.mrc"

@@ -1,6 +1,7 @@
 """MRC files: what the headers of many programs mean, and the files that we write."""
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +28,16 @@ REFUSED_MODES = {
 }
 IMOD_STAMP = 0x444F4D49  # the letters IMOD, a 4-byte integer at byte 152 of the header
 IMOD_OFFSET = 152
+NATIVE = "<" if sys.byteorder == "little" else ">"
+KIND_OFFSET = 104
+NUMBERS_OFFSET = 128  # SerialEM's two 2-byte numbers that say what its extended header holds
 IMOD_SIGNED_BYTES = 1
 IMOD_HALF_BYTES = 16
 LABELS = 10
 LABEL_BYTES = 80
 CHUNK_VOXELS = 2**22
+MOST_EXTENDED = 2**22
+"""Bytes; a longer extended header is read past, and not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,26 @@ class MrcHeader(Header):
         Which axes of the stored array are z, y and x.
     imod
         IMOD's stamp and flags, or zeros; they tell whose sign the origin has.
+    extended
+        The extended header and what says how to read it, where what is written may carry it on:
+        not in another byte order, nor with other axes.
     """
 
     mode: int = 2
     offset: int = HEADER_BYTES
     axes: Shape = (0, 1, 2)
     imod: tuple[int, int] = (0, 0)
+    extended: "Extended | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """An extended header, kept as it is, for the shape of volume that it belongs to."""
+
+    data: bytes
+    kind: bytes
+    numbers: bytes
+    shape: Shape
 
 
 def read_header(path: Path) -> MrcHeader:
@@ -96,11 +116,12 @@ def read_header(path: Path) -> MrcHeader:
             f"it was cut short, copy or make it again"
         )
     axes = _axes(path, fields)
+    shape = counts[axes[0]], counts[axes[1]], counts[axes[2]]
     start = [int(fields[name]) for name in ("nzstart", "nystart", "nxstart")]
     z, y, x = axes
     origin = fields["origin"]
     return MrcHeader(
-        shape=(counts[z], counts[y], counts[x]),
+        shape=shape,
         dtype=dtype,
         mode=mode,
         voxel_size=_voxel_size(fields),
@@ -110,7 +131,20 @@ def read_header(path: Path) -> MrcHeader:
         offset=offset,
         axes=axes,
         imod=imod,
+        extended=_extended(path, offset - HEADER_BYTES, shape)
+        if order == NATIVE and axes == (0, 1, 2)
+        else None,
     )
+
+
+def _extended(path: Path, length: int, shape: Shape) -> Extended | None:
+    if not 0 < length <= MOST_EXTENDED:
+        return None
+    with path.open("rb") as handle:
+        raw = handle.read(HEADER_BYTES)
+        data = handle.read(length)
+    kind, numbers = raw[KIND_OFFSET : KIND_OFFSET + 4], raw[NUMBERS_OFFSET : NUMBERS_OFFSET + 4]
+    return Extended(data, kind, numbers, shape)
 
 
 def _decode(path: Path, raw: bytes) -> tuple[Any, Literal["<", ">"]]:
@@ -167,12 +201,12 @@ def _labels(fields: Any) -> tuple[str, ...]:
 
 
 def encode_header(header: Header, limits: tuple[float, float], mean: float, std: float) -> bytes:
-    """Make the 1024 bytes of a header for a volume stored as (z, y, x) in native order.
+    """Make header and extended header for a volume stored as (z, y, x) in native order.
 
     Parameters
     ----------
     header
-        What to say; of an MRC file's own entries IMOD's stamp is kept.
+        What to say; of an MRC file's own entries IMOD's stamp and the extended header are kept.
     limits
         Smallest and largest value.
     mean, std
@@ -195,16 +229,27 @@ def encode_header(header: Header, limits: tuple[float, float], mean: float, std:
     fields["ispg"] = 1
     fields["nversion"] = 20141
     fields["map"] = b"MAP "
-    little = np.dtype("i4").newbyteorder("=") == np.dtype("<i4")
-    fields["machst"] = (0x44, 0x44, 0, 0) if little else (0x11, 0x11, 0, 0)
+    fields["machst"] = (0x44, 0x44, 0, 0) if NATIVE == "<" else (0x11, 0x11, 0, 0)
     fields["nlabl"] = min(len(header.labels), LABELS)
     for index, text in enumerate(header.labels[-LABELS:]):
         fields["label"][index] = text.encode("latin-1", "replace")[:LABEL_BYTES].ljust(LABEL_BYTES)
+    extended = extended_of(header)
+    if extended is not None:
+        fields["nsymbt"] = len(extended.data)
     raw = bytearray(fields.tobytes())
+    if extended is not None:
+        raw[KIND_OFFSET : KIND_OFFSET + 4] = extended.kind
+        raw[NUMBERS_OFFSET : NUMBERS_OFFSET + 4] = extended.numbers
     if isinstance(header, MrcHeader) and header.imod[0] == IMOD_STAMP:
         flags = header.imod[1] & ~IMOD_HALF_BYTES | IMOD_SIGNED_BYTES
         raw[IMOD_OFFSET : IMOD_OFFSET + 8] = np.array([IMOD_STAMP, flags], "i4").tobytes()
-    return bytes(raw)
+    return bytes(raw) + (extended.data if extended is not None else b"")
+
+
+def extended_of(header: Header) -> Extended | None:
+    """The extended header to write: that of an MRC volume of the same shape."""
+    extended = header.extended if isinstance(header, MrcHeader) else None
+    return extended if extended is not None and extended.shape == header.shape else None
 
 
 def _open(path: Path) -> tuple[Header, Reader]:
@@ -223,8 +268,10 @@ class _MrcSink:
         self.path, self.header = temporary, header
         staged = np.dtype("f4") if header.dtype == np.int8 else header.dtype
         self.total = int(np.prod(header.shape))
-        reserve(temporary, path, HEADER_BYTES + self.total * staged.itemsize)
-        self.voxels = FlatSink(temporary, staged, HEADER_BYTES, header.shape)
+        extended = extended_of(header)
+        self.offset = HEADER_BYTES + (0 if extended is None else len(extended.data))
+        reserve(temporary, path, self.offset + self.total * staged.itemsize)
+        self.voxels = FlatSink(temporary, staged, self.offset, header.shape)
 
     def write(self, region: Region, block: NDArray[Any]) -> None:
         """Put a block (z, y, x) at its place."""
@@ -237,7 +284,7 @@ class _MrcSink:
         if header.dtype == np.int8:
             scale = (limits[1] - limits[0]) / 254 or 1.0
             offset = (limits[1] + limits[0]) / 2
-            _to_bytes(self.path, self.total, scale, offset)
+            _to_bytes(self.path, self.offset, self.total, scale, offset)
             note = f"value = stored*{scale:.9g}+{offset:.9g}"
             header = replace(header, labels=(*header.labels, note))
             limits = (round((limits[0] - offset) / scale), round((limits[1] - offset) / scale))
@@ -246,17 +293,17 @@ class _MrcSink:
             handle.write(encode_header(header, limits, mean, std))
 
 
-def _to_bytes(path: Path, total: int, scale: float, offset: float) -> None:
-    """Turn a file's float32 voxels into int8 in place; the file shrinks to a quarter."""
+def _to_bytes(path: Path, begin: int, total: int, scale: float, offset: float) -> None:
+    """Turn a file's float32 voxels into int8 in place; they shrink to a quarter."""
     with path.open("r+b") as handle:
         for first in range(0, total, CHUNK_VOXELS):
             count = min(CHUNK_VOXELS, total - first)
-            handle.seek(HEADER_BYTES + 4 * first)
+            handle.seek(begin + 4 * first)
             values = np.frombuffer(handle.read(4 * count), np.float32)
             stored = np.rint((values.astype(np.float64) - offset) / scale).astype(np.int8)
-            handle.seek(HEADER_BYTES + first)
+            handle.seek(begin + first)
             handle.write(stored.tobytes())
-        handle.truncate(HEADER_BYTES + total)
+        handle.truncate(begin + total)
 
 
 MRC = Format(
