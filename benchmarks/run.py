@@ -34,9 +34,10 @@ from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, _follow
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
-from isonet2.training.sampling import Half, Sample, Source, Subtomograms
+from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
+from isonet2.training.tomogram import Half, Source
 
 LOW, HIGH = -60.0, 60.0
 PARTS = ["step", "loading", "predict", "memory", "start", "growth", "scale"]
@@ -208,16 +209,25 @@ def growth() -> list[list[str]]:
 
 
 def scale() -> list[list[str]]:
-    """Seconds of a step with its reading, and peak memory, over the tomograms' size and number."""
+    """Seconds of a step with its reading, and peak memory, over the tomograms' size and number.
+
+    Then the cost of predicting a voxel, with a network so small that all around it shows.
+    """
     rows = []
     for edge, count in ((64, 1), (256, 1), (1024, 1), (256, 10), (256, 100)):
         with OurTraining("unet-small", 48, 4, edge=edge, count=count) as ours:
             stream = ours.stream()
             (step,) = in_turns(5, partial(_read_and_learn, ours, stream))
             stream.close()
-            memory = measured_apart("ours-training", str(ours.folder), str(count))
+            memory, _ = measured_apart("ours-training", str(ours.folder), str(count))
         what = f"step on {count} tomogram{'s' * (count > 1)} of {edge}^3"
         rows.append([what, f"{step:.2f} s", f"{memory} MB"])
+    for edge in (64, 128, 256, 512, 1024):
+        with tempfile.TemporaryDirectory() as name:
+            noisy_halves(Path(name), (edge,) * 3)
+            memory, seconds = measured_apart("ours", name)
+        cost = f"{seconds / edge**3 * 1e6:.2f} us for each voxel"
+        rows.append([f"predict two halves of {edge}^3, tiny network", cost, f"{memory} MB"])
     return rows
 
 
@@ -272,18 +282,19 @@ def predict_seconds(arch: str, cube: int, shape: tuple[int, int, int]) -> float:
         return time.perf_counter() - began
 
 
-def measured_apart(kind: str, folder: str, *more: str) -> int:
-    """Peak resident megabytes of one of `TASKS` in a process of its own."""
+def measured_apart(kind: str, folder: str, *more: str) -> tuple[int, float]:
+    """Peak resident megabytes and seconds of one of `TASKS` in a process of its own."""
     words = [sys.executable, __file__, "--inner", kind, folder, *more]
-    return int(subprocess.check_output(words))
+    memory, seconds = subprocess.check_output(words, text=True).split()
+    return int(memory), float(seconds)
 
 
 def prediction_memory(shape: tuple[int, int, int]) -> list[str]:
     """Peak memory of predicting with a small network, so that the tomogram's share shows."""
     with tempfile.TemporaryDirectory() as name:
         noisy_halves(Path(name), shape)
-        ours = measured_apart("ours", name)
-        plain = measured_apart("reference", name)
+        ours, _ = measured_apart("ours", name)
+        plain, _ = measured_apart("reference", name)
     size = " x ".join(str(n) for n in shape)
     return [f"memory of predict {size}", f"{ours} MB", f"{plain} MB", f"{plain / ours:.1f}"]
 
@@ -292,8 +303,8 @@ def training_memory() -> list[str]:
     """Peak memory of training steps."""
     with tempfile.TemporaryDirectory() as name:
         noisy_halves(Path(name), (96, 96, 96))
-        ours = measured_apart("ours-training", name, "1", "both")
-        plain = measured_apart("reference-training", name, "1")
+        ours, _ = measured_apart("ours-training", name, "1", "both")
+        plain, _ = measured_apart("reference-training", name, "1")
     return ["memory of training, unet-small 48^3 x 4, both", f"{ours} MB", f"{plain} MB",
             f"{plain / ours:.1f}"]  # fmt: skip
 
@@ -357,10 +368,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.inner:
         task, folder, *more = options.inner
+        began = time.perf_counter()
         TASKS[task](Path(folder), *more)
+        seconds = time.perf_counter() - began
         lines = Path("/proc/self/status").read_text().splitlines()
         status = dict(line.split(":", 1) for line in lines)
-        sys.stdout.write(f"{int(status['VmHWM'].split()[0]) // 1024}\n")
+        sys.stdout.write(f"{int(status['VmHWM'].split()[0]) // 1024} {seconds}\n")
         return
     rows = []
     if "step" in options.parts:
@@ -385,7 +398,7 @@ def main() -> None:
     if "growth" in options.parts:
         show_table("cost per voxel", ["what", "time", "microseconds per voxel"], growth())
     if "scale" in options.parts:
-        show_table("a step with its reading", ["what", "time", "peak memory"], scale())
+        show_table("as tomograms grow", ["what", "time", "peak memory"], scale())
 
 
 if __name__ == "__main__":
