@@ -214,6 +214,13 @@ def test_results_are_written_in_the_format_asked_for(star, tmp_path, caplog, end
     assert "is there already" in caplog.text
 
 
+def test_results_have_the_voxel_size_of_the_table_where_the_header_is_wrong(star, tmp_path):
+    update(star, 1, {"rlnPixelSize": 5.4})
+    go(star, save_model(tmp_path / "m.pt"))
+    (row,) = TomogramTable.read(star).tomograms
+    assert open_volume(row.corrected).voxel_size == pytest.approx((5.4, 5.4, 5.4))
+
+
 def test_a_number_format_that_a_file_format_has_not_is_refused_at_once(star, tmp_path):
     model = save_model(tmp_path / "m.pt")
     with pytest.raises(InputError, match="dtype int8 is not written to"):

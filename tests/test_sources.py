@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isonet2.data.inputs import DECONVOLVED_LABEL, RESTORED_LABEL, past_remarks
+from isonet2.data.inputs import (
+    DECONVOLVED_LABEL,
+    RESTORED_LABEL,
+    TomogramInput,
+    edges,
+    past_remarks,
+)
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
@@ -93,6 +99,25 @@ def test_a_mask_of_another_voxel_size_is_said(tmp_path, halves, caplog):
     write_volume(tmp_path / "m.mrc", values, voxel_size=8.0, label="test")
     make(row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc"), with_mask=True)
     assert "the mask's voxels are 8 A by its header, the tomogram's 10 A" in caplog.text
+
+
+@pytest.mark.parametrize("by", [None, 10.0, 5.4])
+def test_a_mask_fits_by_the_header_or_by_the_table(tmp_path, halves, caplog, by):
+    write_volume(tmp_path / "m.mrc", np.ones((48, 56, 64), np.float32), voxel_size=by, label="x")
+    told = row(tmp_path, halves, rlnMaskName=tmp_path / "m.mrc", rlnPixelSize=5.4)
+    make(told, with_mask=True)
+    assert "the mask's voxels" not in caplog.text
+
+
+@pytest.mark.parametrize(("header", "expected"), [(None, 5.4), (1.0, 5.4), (5.3975, 5.3975)])
+def test_results_have_the_tables_voxels_or_the_headers_which_are_more_exact(
+    tmp_path, header, expected
+):
+    write_volume(tmp_path / "a.mrc", np.eye(8)[None] * 1.0, voxel_size=header, label="x")
+    volume = open_volume(tmp_path / "a.mrc")
+    tomogram = row(tmp_path, [tmp_path / "a.mrc"] * 2, rlnPixelSize=5.4)
+    for size in (edges(volume, 5.4), TomogramInput("x", (volume,)).voxel_size(tomogram)):
+        assert size == pytest.approx((expected,) * 3)
 
 
 @pytest.mark.parametrize(("kept", "said"), [(20, False), (47, True), (0, True)])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isonet2.commands.each import begin, for_each
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
-from isonet2.data.inputs import RESTORED_LABEL, past_remarks
+from isonet2.data.inputs import RESTORED_LABEL, edges, past_remarks
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -266,7 +266,7 @@ class _Job:
         mean = np.float32(np.mean([half.statistics.mean for half in self.halves]))
         std = np.float32(np.mean([half.statistics.std for half in self.halves]))
         like = self.halves[0].volume
-        size = (self.geometry.pixel_size,) * 3 if like.voxel_size is None else None
+        size = edges(like, self.geometry.pixel_size)
         with ExitStack() as stack, progress_bar(self.label, 1) as bar:
             writers = [
                 stack.enter_context(

@@ -19,7 +19,7 @@ from isonet2.commands.companions import (
 )
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
-from isonet2.data.inputs import AVERAGE_LABEL
+from isonet2.data.inputs import AVERAGE_LABEL, edges
 from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.pairing import (
     Source,
@@ -215,7 +215,7 @@ def _average_path(p: PrepareStarParameters, source: Source) -> Path:
 def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | None) -> None:
     """Write the mean of two halves, slab by slab, with the pixel size where it is given."""
     first, second = halves
-    size = None if pixel_size is None else (pixel_size,) * 3
+    size = None if pixel_size is None else edges(first, pixel_size)
     label = f"IsoNet2 {AVERAGE_LABEL}"
     with VolumeWriter(path, like=first, voxel_size=size, label=label) as writer:
         for region in slabs(first):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from isonet2.data.inputs import edges
 from isonet2.data.volumes import VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters
@@ -129,7 +130,8 @@ class Preview:
         first = self.source.first
         mean, scale = np.float32(first.statistics.mean), np.float32(first.statistics.std)
         label = "IsoNet2 preview, do not average"
-        with VolumeWriter(path, like=first.volume, label=label) as writer:
+        size = edges(first.volume, self.source.pixel_size)
+        with VolumeWriter(path, like=first.volume, voxel_size=size, label=label) as writer:
             for region in slabs(first.volume):
                 writer.write(region, mean - halves[:, *region].mean(0) * scale)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from isonet2.commands.make_mask import boundary_of
 from isonet2.commands.preview import Preview, whole
+from isonet2.data.inputs import edges
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.binning import bin_volume, unbin
@@ -91,6 +92,7 @@ class MaskUpdates:
                 self.path(source.name, epoch),
                 unbin(mask.voxels.numpy(), BINNING, whole(restored)).astype(np.float32),
                 like=source.first.volume,
+                voxel_size=edges(source.first.volume, source.pixel_size),
                 label=f"IsoNet2 mask of the prediction after epoch {epoch}",
             )
 

@@ -14,6 +14,7 @@ from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.files import atomic_path, make_folder
 from isonet2.data.formats import BY_SUFFIX
+from isonet2.data.inputs import edges
 from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.star import Tomogram, TomogramTable, find_table
@@ -198,10 +199,7 @@ def _bin(
 
 def _new_voxel(source: Volume, size: float, ratio: Fraction) -> Triple:
     """New voxel size; slightly different edges of a header stay so when they mean `size`."""
-    edges = source.voxel_size
-    if edges is None or abs(float(np.mean(edges)) / size - 1) > 1e-3:
-        edges = (size, size, size)
-    z, y, x = (float(edge / ratio) for edge in edges)
+    z, y, x = (float(edge / ratio) for edge in edges(source, size))
     return z, y, x
 
 

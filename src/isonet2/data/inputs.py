@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 FULL = "rlnTomoName"
 DECONVOLVED = "rlnDeconvTomoName"
 HALVES = "the mean of the two halves"
+SAME_SIZE = 0.01
+"""Part by which a pixel size may differ from a header's and mean the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,9 @@ class TomogramInput:
         return moments
 
     def voxel_size(self, tomogram: Tomogram) -> Triple | None:
-        """Voxel edges in angstrom: the header's, or the table's where that says nothing."""
-        size = self.volumes[0].voxel_size
-        if size is None and tomogram.pixel_size is not None:
-            return (tomogram.pixel_size,) * 3
-        return size
+        """Voxel edges in angstrom that a result is written with; see `edges`."""
+        size = tomogram.pixel_size
+        return self.volumes[0].voxel_size if size is None else edges(self.volumes[0], size)
 
     def pixel_size(self, tomogram: Tomogram) -> float:
         """Pixel size in angstrom: the table's, or the header's where that says nothing.
@@ -95,6 +95,18 @@ class TomogramInput:
         """Raise InputError when `output` is one of the files that are read."""
         for volume in self.volumes:
             refuse_to_replace(output, volume.path, parameter)
+
+
+def edges(volume: Volume, pixel_size: float) -> Triple:
+    """Voxel edges in angstrom along z, y, x, for results of a volume whose pixel size is known.
+
+    They are the header's where that means `pixel_size`, as edges may differ a little by rounding;
+    else the pixel size counts.
+    """
+    written = volume.voxel_size
+    if written is not None and abs(sum(written) / (3 * pixel_size) - 1) <= SAME_SIZE:
+        return written
+    return (pixel_size,) * 3
 
 
 def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
@@ -114,7 +126,7 @@ def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
             f"{tomogram.name}: neither rlnPixelSize nor the file's header gives a voxel size; "
             f"fill in rlnPixelSize (angstrom)"
         )
-    if written and abs(pixel / written - 1) > 0.01:
+    if written and abs(pixel / written - 1) > SAME_SIZE:
         log.warning(
             "%s: rlnPixelSize is %g A, but the header says %g A; the table counts",
             tomogram.name,

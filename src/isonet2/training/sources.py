@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isonet2.data.coordinates import Grid, read_coordinates
-from isonet2.data.inputs import past_remarks, pixel_size
+from isonet2.data.inputs import edges, past_remarks, pixel_size
 from isonet2.data.inspection import keeps_the_empty, refuse_dependence
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, in_voxels, open_volume, statistics
@@ -108,7 +108,7 @@ def input_paths(tomogram: Tomogram, method: str, input_column: str | None) -> li
     return [tomogram.column("rlnTomoName")]
 
 
-def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
+def mask_of(tomogram: Tomogram, volume: Volume, pixel_size: float) -> Volume | None:
     """The tomogram's mask, of its own shape, or None with a warning where it has none."""
     shape = volume.shape
     if tomogram.mask is None:
@@ -124,14 +124,13 @@ def mask_of(tomogram: Tomogram, volume: Volume) -> Volume | None:
             f"{tomogram.mask}: the mask has {in_voxels(mask.shape)} voxels, but its tomogram "
             f"{tomogram.name} has {in_voxels(shape)}; make it again with `isonet.py make_mask`"
         )
-    sizes = mask.voxel_size, volume.voxel_size
-    if sizes[0] and sizes[1] and abs(sizes[0][2] / sizes[1][2] - 1) > 0.01:
+    if mask.voxel_size not in (None, volume.voxel_size, edges(mask, pixel_size)):
         log.warning(
             "%s: the mask's voxels are %g A by its header, the tomogram's %g A; does it belong "
             "to %s?",
             tomogram.mask,
-            sizes[0][2],
-            sizes[1][2],
+            mask.voxel_size[2],
+            pixel_size,
             tomogram.name,
         )
     if keeps_the_empty(mask, volume):
@@ -200,7 +199,9 @@ def training_source(
     remarks = contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf)
     for text in [*past_remarks(volumes, ctf=mode != "None"), *remarks]:
         log.warning("%s: %s", tomogram.name, text)
-    mask = mask_of(tomogram, volume) if with_mask or mask_weighted_loss else None
+    mask = (
+        mask_of(tomogram, volume, geometry.pixel_size) if with_mask or mask_weighted_loss else None
+    )
     if mask is None and mask_weighted_loss:
         raise InputError(
             f"{tomogram.name}: mask_weighted_loss True needs its mask, and rlnMaskName is empty; "
