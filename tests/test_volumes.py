@@ -267,7 +267,7 @@ def test_an_extended_header_goes_on_to_volumes_of_its_shape(tmp_path, dtype):
         file.set_extended_header(np.frombuffer(kept, "V300"))
         file.header.exttyp = b"SERI"
     like = open_volume(tmp_path / "a.mrc")
-    write_volume(tmp_path / "b.mrc", numbers(), like=like, dtype=dtype, label="x")
+    write_volume(tmp_path / "b.mrc", numbers() / 3, like=like, dtype=dtype, label="x")
     write_volume(tmp_path / "c.mrc", numbers()[1:], like=like, dtype=dtype, label="x")
     with mrcfile.open(tmp_path / "b.mrc") as file:
         assert bytes(file.header.exttyp) == b"SERI"
@@ -304,6 +304,18 @@ def test_int8_comes_back_through_its_label(tmp_path):
     assert (stored.min(), stored.max()) == (-127, 127)
     scale, offset = map(float, volume.header.labels[-1].split("stored*")[1].split("+", 1))
     np.testing.assert_allclose(stored * scale + offset, data, atol=0.51 * scale)
+
+
+def test_whole_numbers_stay_what_they_are_in_int8(tmp_path):
+    mask = np.random.default_rng(4).integers(0, 2, (20, 30, 40)).astype(np.float32)
+    write_volume(tmp_path / "a.mrc", mask, voxel_size=10, dtype="int8", label="mask")
+    volume = open_volume(tmp_path / "a.mrc")
+    assert volume.dtype == np.int8
+    assert volume.header.labels == ("mask",)
+    np.testing.assert_array_equal(volume.read(), mask)
+    with mrcfile.open(tmp_path / "a.mrc") as file:
+        assert (file.header.dmin, file.header.dmax) == (0, 1)
+        assert file.header.dmean == pytest.approx(mask.mean())
 
 
 def test_float16_refuses_what_it_cannot_hold(tmp_path):

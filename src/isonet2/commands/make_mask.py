@@ -178,6 +178,7 @@ def write_mask(
         path,
         like=source.volumes[0],
         voxel_size=source.voxel_size(tomogram),
+        dtype="int8",
         label=f"IsoNet2 {package_version()} mask",
     ) as writer:
         for z, _, _ in slabs(source.volumes[0]):

@@ -93,6 +93,7 @@ class MaskUpdates:
                 unbin(mask.voxels.numpy(), BINNING, whole(restored)).astype(np.float32),
                 like=source.first.volume,
                 voxel_size=edges(source.first.volume, source.pixel_size),
+                dtype="int8",
                 label=f"IsoNet2 mask of the prediction after epoch {epoch}",
             )
 

@@ -183,9 +183,9 @@ class VolumeWriter:
     start
         Index of the first voxel in a larger grid; `like`'s when None.
     dtype
-        "float32"; "float16" where the format has it; "int8" in MRC (then a label says
-        value = stored*scale+offset, chosen so that the smallest and the largest value are
-        -127 and 127).
+        "float32"; "float16" where the format has it; "int8" in MRC: whole numbers from -127 to
+        127 as they are, others scaled (then a label says value = stored*scale+offset, chosen so
+        that the smallest and the largest value are -127 and 127).
     label
         What was done, at most 80 letters.
 

@@ -261,7 +261,7 @@ class _MrcSink:
     """Writes voxels, then the header with their statistics.
 
     int8 is made at the end, from float32, when the range of the values is known; a label then
-    says value = stored*scale+offset.
+    says value = stored*scale+offset. Whole numbers that fit, as those of masks, stay what they are.
     """
 
     def __init__(self, temporary: Path, path: Path, header: Header) -> None:
@@ -272,16 +272,21 @@ class _MrcSink:
         self.offset = HEADER_BYTES + (0 if extended is None else len(extended.data))
         reserve(temporary, path, self.offset + self.total * staged.itemsize)
         self.voxels = FlatSink(temporary, staged, self.offset, header.shape)
+        self.whole = True
 
     def write(self, region: Region, block: NDArray[Any]) -> None:
         """Put a block (z, y, x) at its place."""
         self.voxels.write(region, block)
+        if self.whole and self.header.dtype == np.int8 and (block != np.rint(block)).any():
+            self.whole = False
 
     def finish(self, moments: Moments) -> None:
         """Write the header."""
         header, limits = self.header, (moments.smallest, moments.largest)
         mean, std = moments.mean, moments.std
-        if header.dtype == np.int8:
+        if header.dtype == np.int8 and self.whole and max(map(abs, limits)) <= 127:
+            _to_bytes(self.path, self.offset, self.total, 1.0, 0.0)
+        elif header.dtype == np.int8:
             scale = (limits[1] - limits[0]) / 254 or 1.0
             offset = (limits[1] + limits[0]) / 2
             _to_bytes(self.path, self.offset, self.total, scale, offset)
