@@ -165,7 +165,7 @@ def test_coordinates_count_subtomograms(project):
         ("box/TS_03.star", "2"),
     ]
     Path("box/TS_01.txt").write_text("1 2 3\n28 2 3\n")
-    refused("1 of 2 points lie outside the tomogram", coordinate_folder="box")
+    refused("1 of 2 points lie outside TS_01", coordinate_folder="box")
     Path("box/TS_01.txt").write_text("1 2\n")
     refused(r"box/TS_01\.txt, line 1: '1 2' is not x y z", coordinate_folder="box")
 

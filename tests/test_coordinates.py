@@ -16,13 +16,23 @@ GRID = Grid("TS_01", (48, 56, 64), 10.0)
     [
         ("x,y,z\n1,2,3\n", [[3, 2, 1]]),
         ('"Z","Y","X"\n3,2,1\n', [[3, 2, 1]]),
-        ("index,axis-0,axis-1,axis-2\n0,30,100,200\n", [[30, 100, 200]]),
+        ("index,axis-0,axis-1,axis-2\n0,40,50,60\n", [[40, 50, 60]]),
         ("1 2 3\n", [[3, 2, 1]]),
     ],
 )
 def test_a_heading_says_which_coordinate_is_which(tmp_path, text, expected):
     (tmp_path / "p.csv").write_text(text)
     assert read_coordinates(tmp_path / "p.csv", GRID).tolist() == expected
+
+
+def test_points_outside_and_points_of_another_tomogram_are_said(tmp_path, caplog):
+    (tmp_path / "p.txt").write_text("1 2 3\n64 2 3\n1 -1 3\n")
+    with pytest.raises(InputError, match="2 of 3 points lie outside TS_01"):
+        read_coordinates(tmp_path / "p.txt", GRID)
+    names = "data_\nloop_\n_rlnTomoName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
+    (tmp_path / "p.star").write_text(f"{names}TS_05 1 2 3\n")
+    assert read_coordinates(tmp_path / "p.star", GRID).tolist() == [[3, 2, 1]]
+    assert "holds points of TS_05, taken for TS_01" in caplog.text
 
 
 def test_points_of_an_imod_model(tmp_path):

@@ -99,3 +99,11 @@ def test_a_table_is_never_written_over(tmp_path):
     with pytest.raises(InputError, match="would replace the file"):
         json2star(Json2StarParameters(json_file=path, star_file=path))
     assert path.read_text() == TEXT
+
+
+def test_json_that_makes_no_readable_table_is_refused(tmp_path):
+    source = tmp_path / "j.json"
+    source.write_text('{"":[{"rlnTomoName":"data_1.mrc","rlnB":"x"}]}')
+    with pytest.raises(InputError, match=r"j.json: makes no table that can be read again"):
+        json2star(Json2StarParameters(json_file=source))
+    assert not (tmp_path / "j.star").exists()

@@ -138,11 +138,50 @@ def test_two_networks_write_two_maps_and_their_mean(star, tmp_path):
 
 
 def test_of_two_networks_each_restores_its_own_half(star, halves, tmp_path):
-    model = save_model(tmp_path / "m.pt", apply_mw_x1=False)
-    go(star, model, model2=model)
+    one, two = (
+        save_model(tmp_path / f"{part}.pt", apply_mw_x1=False, shift=shift, part=part)
+        for part, shift in (("top", 0.0), ("bottom", 1e-6))
+    )
+    go(star, one, model2=two)
     for part, half in (("_half1", halves[0]), ("_half2", halves[1])):
         written = open_volume(tmp_path / "corrected_tomos" / f"TS_01{part}.mrc").read()
         assert np.corrcoef(written.ravel(), open_volume(half).read().ravel())[0, 1] > 0.99
+
+
+def test_the_table_names_maps_of_two_networks_as_long_as_they_are_of_the_last_run(star, tmp_path):
+    a, b = (save_model(tmp_path / f"{n}.pt", shift=s) for n, s in (("a", 0.0), ("b", 1.0)))
+    noisy = (
+        save_model(tmp_path / "n.pt", method="n2n"),
+        save_model(tmp_path / "m.pt", method="n2n", shift=1.0),
+    )
+    go(star, a, model2=b)
+    go(star, noisy[0], model2=noisy[1])
+    cells = TomogramTable.read(star).tomograms[0].cells
+    assert cells["rlnCorrectedTomoHalf1"].endswith("corrected_tomos/TS_01_half1.mrc")
+    assert cells["rlnDenoisedTomoHalf2"].endswith("denoised_tomos/TS_01_half2.mrc")
+    go(star, a)
+    cells = TomogramTable.read(star).tomograms[0].cells
+    assert cells["rlnCorrectedTomoHalf1"] == cells["rlnCorrectedTomoHalf2"] == "None"
+    assert cells["rlnDenoisedTomoHalf1"] != "None"
+
+
+def test_two_networks_that_are_not_independent_are_refused(star, tmp_path):
+    a, b = (
+        save_model(tmp_path / f"{n}.pt", shift=s, part="top") for n, s in (("a", 0.0), ("b", 1.0))
+    )
+    with pytest.raises(InputError, match="is the same network as model"):
+        go(star, a, model2=a)
+    with pytest.raises(InputError, match="was trained on the top part of its tomograms, as model"):
+        go(star, a, model2=b)
+
+
+def test_what_cannot_stand_in_a_table_is_refused_before_any_work(star, tmp_path):
+    model = save_model(tmp_path / "m.pt")
+    with pytest.raises(InputError, match="cannot stand in a STAR table"):
+        go(star, model, output_dir="O'Brien")
+    with pytest.raises(ValueError, match=r"output_prefix = ../x is not allowed"):
+        go(star, model, output_prefix="../x")
+    assert not (tmp_path / "O'Brien").exists()
 
 
 def test_the_result_says_the_pixel_size_that_the_table_says(star, halves, tmp_path):

@@ -121,3 +121,16 @@ def test_no_average_is_made_beside_full_tomograms(project, caplog):
     assert "create_average is not needed" in caplog.text
     assert not Path("averaged_tomos").exists()
     assert [row["rlnTomoName"] for row in rows] == ["full/TS_01.mrc", "full/TS_03.mrc"]
+
+
+def test_averages_are_made_once_and_replace_nothing(project, caplog):
+    path = Path("averaged_tomos/TS_01.mrc")
+    halves(create_average=True)
+    made = path.stat().st_mtime_ns
+    halves(create_average=True)
+    assert path.stat().st_mtime_ns == made
+    volume(Path("EVN/TS_01_EVN.mrc"), 7)
+    before = path.read_bytes()
+    halves(create_average=True)
+    assert "averaged_tomos/TS_01.mrc was made of other files; it is now" in caplog.text
+    assert Path("averaged_tomos/TS_01.mrc.1").read_bytes() == before

@@ -134,7 +134,7 @@ def test_a_table_is_binned_with_all_that_depends_on_the_voxel(tmp_path, monkeypa
     assert set(np.unique(small)) == {0, 1}
     assert small[3:5].all()
     assert not small[0].any()
-    points = read_coordinates(first.box_file, Grid("", (1, 1, 1), None))
+    points = read_coordinates(first.box_file, Grid("", (8, 8, 8), None))
     assert points.tolist() == [[1.5, 1, 0.5], [6, 5.5, 5]]
     assert not list(Path("resized").rglob(".resize_*"))
     only = run(volumes="t.star", pixel_size=10, tomo_idx="2", output_dir="two")

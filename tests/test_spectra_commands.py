@@ -181,6 +181,21 @@ def test_fsc_of_restored_tomograms_is_warned_of(tmp_path, caplog):
     assert "proves nothing inside the missing wedge" in caplog.text
 
 
+def test_fsc_of_two_networks_is_not_warned_of(tmp_path, caplog):
+    for number, name in ((1, "a"), (2, "b")):
+        label = f"IsoNet2 0123456789abcdef n2n, network {number} of 2: restored, do not average; 2"
+        path = tmp_path / f"{name}.mrc"
+        write_volume(path, noise(number).numpy(), voxel_size=10.0, label=label)
+    fsc(FscParameters(first=tmp_path / "a.mrc", second=tmp_path / "b.mrc", output_dir=tmp_path))
+    assert "proves nothing" not in caplog.text
+
+
+def test_fsc_refuses_a_mask_with_values_below_zero(tmp_path):
+    first = put(tmp_path / "a.mrc", noise(0))
+    with pytest.raises(InputError, match="is no mask, it has values below zero"):
+        fsc(FscParameters(first=first, second=first, mask=first, output_dir=tmp_path))
+
+
 def test_a_voxel_of_one_angstrom_is_no_size(tmp_path):
     bare = put(tmp_path / "c.mrc", noise(0), 1.0)
     with pytest.raises(InputError, match="add --pixel_size"):

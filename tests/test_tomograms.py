@@ -130,9 +130,29 @@ def test_paths_are_taken_from_here_or_from_beside_the_table(tmp_path, monkeypatc
     here.mkdir()
     monkeypatch.chdir(here)
     assert TomogramTable.read(table).tomograms[0].half1 == there / "EVN" / "TS_01_EVN.mrc"
-    put(here / "EVN" / "TS_01_EVN.mrc", "")
-    assert TomogramTable.read(table).tomograms[0].half1 == Path("EVN/TS_01_EVN.mrc")
     assert TomogramTable.read(table).tomograms[0].half2 == Path("ODD/TS_01_ODD.mrc")
+    put(here / "ODD" / "TS_01_ODD.mrc", "")
+    assert TomogramTable.read(table).tomograms[0].half2 == Path("ODD/TS_01_ODD.mrc")
+    put(here / "EVN" / "TS_01_EVN.mrc", "")
+    with pytest.raises(InputError, match=r"EVN/TS_01_EVN.mrc is one file here and another in"):
+        TomogramTable.read(table)
+
+
+def test_paths_of_a_table_below_the_project_are_found_from_anywhere(tmp_path, monkeypatch):
+    table = put(tmp_path / "jobs" / "tomograms.star", OURS)
+    put(tmp_path / "EVN" / "TS_01_EVN.mrc", "")
+    for folder in (tmp_path, tmp_path / "jobs", tmp_path.parent):
+        monkeypatch.chdir(folder)
+        assert TomogramTable.read(table).tomograms[0].half1.exists()
+
+
+def test_results_are_noted_so_that_they_are_found_from_the_table(tmp_path, monkeypatch):
+    table = put(tmp_path / "a" / "tomograms.star", OURS)
+    for folder, noted in ((tmp_path, "mask/x.mrc"), (tmp_path / "b", f"{tmp_path}/b/mask/x.mrc")):
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        update(table, 1, {"rlnMaskName": Path("mask/x.mrc")})
+        assert TomogramTable.read(table).tomograms[0].cells["rlnMaskName"] == noted
 
 
 def test_column(ours):

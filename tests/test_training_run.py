@@ -16,7 +16,7 @@ from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.parameters import RefineParameters
+from isonet2.parameters import RefineParameters, read_parameters
 from isonet2.training.checkpoint import STATE_FILE, Checkpoint
 from isonet2.training.loop import Descent
 
@@ -246,6 +246,16 @@ def test_resume_refuses_an_edited_table(star):
     update(star, 1, {"rlnTiltMax": 40})
     with pytest.raises(InputError, match=r"TS_01 was .* to 60, .*, and is .* to 40"):
         refine(RefineParameters(resume=True, save_interval=3, **given))
+
+
+def test_resume_goes_by_the_rows_and_leaves_the_record_of_an_ended_run(star):
+    given = {**QUICK, "output_dir": star.parent / "r"}
+    refine(RefineParameters(star_file=star, epochs=2, **given))
+    other = star.rename(star.with_name("other.star"))
+    refine(RefineParameters(star_file=other, epochs=1, resume=True, **given))
+    assert read_parameters(star.parent / "r" / "params.yaml").epochs == 2
+    refine(RefineParameters(star_file=other, epochs=3, resume=True, **given))
+    assert read_parameters(star.parent / "r" / "params.yaml").epochs == 3
 
 
 def test_a_signal_while_the_last_epoch_is_kept_ends_the_run(wide_star, monkeypatch, caplog):

@@ -227,12 +227,5 @@ def subtomograms_of(
             size = p.pixel_size or (volume.voxel_size and volume.voxel_size[2])
             grid = Grid(source.name, volume.shape, size)
             points = findings.attempt(partial(read_coordinates, path, grid))
-        if points is not None:
-            outside = int(((points < 0) | (points >= grid.shape)).any(axis=1).sum())
-            if outside:
-                findings.problems.append(
-                    f"{path}: {outside} of {len(points)} points lie outside the tomogram of "
-                    f"{grid.shape} voxels (z, y, x); give voxels of this tomogram"
-                )
         counts.append(share if points is None else len(points))
     return boxes, counts

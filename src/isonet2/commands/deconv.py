@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from isonet2.commands.each import begin, for_each
-from isonet2.data.inputs import DECONVOLVED_LABEL, TomogramInput, open_input, past_remarks
+from isonet2.data.inputs import (
+    DECONVOLVED_LABEL,
+    TomogramInput,
+    open_input,
+    past_remarks,
+    refuse_foreign,
+)
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
@@ -65,6 +71,7 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     source = open_input(tomogram, parameters.input_column)
     output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
     source.refuse_to_replace(output)
+    refuse_foreign(output)
     for text in past_remarks(source.volumes, ctf=True):
         log.warning("%s: %s", label, text)
     pixel = source.pixel_size(tomogram)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from isonet2.data.blocks import cell
 from isonet2.data.files import make_folder
 from isonet2.data.star import Tomogram
 from isonet2.errors import InputError, sentence
@@ -29,8 +30,9 @@ def begin(parameters: Parameters, table: Path, folder: Path) -> None:
     Raises
     ------
     InputError
-        When either place cannot be written to.
+        When either place cannot be written to, or the folder's name not into a table.
     """
+    cell(folder)
     make_folder(table.resolve().parent)
     make_folder(folder)
     other = _table_of(folder / FILE_NAME, type(parameters))

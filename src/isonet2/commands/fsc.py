@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isonet2.data.files import atomic_path
+from isonet2.data.inputs import NETWORKS, RESTORED_LABEL
 from isonet2.data.volumes import Volume, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 
 THRESHOLDS = (0.5, 0.143)
 FEWEST = 8  # frequencies that a shell of a region must hold to be compared
-RESTORED = "do not average"
 
 Curve = NDArray[np.float64]
 
@@ -131,7 +131,8 @@ def _warn(p: FscParameters, volumes: list[Volume]) -> None:
     notes = [" ".join(volume.header.labels) for volume in volumes]
     if p.first.resolve() == p.second.resolve():
         log.warning("both volumes are the same file: the correlation is 1 and means nothing")
-    if p.tilt_min is not None or any(RESTORED in note for note in notes):
+    two = all(any(name in note for note in notes) for name in NETWORKS)
+    if not two and (p.tilt_min is not None or any(RESTORED_LABEL in note for note in notes)):
         log.warning(
             "the FSC of two outputs of one network proves nothing inside the missing wedge: both "
             "hold what the network invented; compare with a truth, or train two networks on "
@@ -166,6 +167,8 @@ def _window(path: Path | None, like: Volume) -> Tensor:
     mask = open_volume(path)
     _check_shapes([like, mask])
     values = mask.read()
+    if values.min() < 0:
+        raise InputError(f"{path}: is no mask, it has values below zero; 0 is outside, 1 inside")
     if not values.any():
         raise InputError(f"{path}: the mask is empty; make it again")
     if np.isin(values, (0, values.max())).all() and not values.all():

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from isonet2.data.blocks import cell, render
-from isonet2.data.files import atomic_path, locked, refuse_to_replace
+from isonet2.data.blocks import cell, read_star, render
+from isonet2.data.files import atomic_path, keep_old, locked, refuse_to_replace
 from isonet2.errors import InputError
 from isonet2.parameters import Json2StarParameters
 
@@ -47,6 +47,14 @@ def json2star(parameters: Json2StarParameters) -> Path:
     blocks = {name: _block(source, name, block) for name, block in content.items()}
     with locked(path), atomic_path(path) as temporary:
         temporary.write_text(render(blocks), encoding="utf-8")
+        try:
+            read_star(temporary)
+        except InputError as error:
+            why = str(error).replace(str(temporary), str(path))
+            raise InputError(f"{source}: makes no table that can be read again ({why})") from None
+        old = keep_old(path)
+    if old is not None:
+        log.warning("%s existed; the old table is now %s", path, old)
     log.info("wrote %s", path)
     return path
 

@@ -17,9 +17,16 @@ from numpy.typing import NDArray
 from isonet2.commands.each import begin, for_each
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
-from isonet2.data.inputs import RESTORED_LABEL, edges, past_remarks
+from isonet2.data.inputs import (
+    NETWORKS,
+    RESTORED_LABEL,
+    edges,
+    is_labelled,
+    past_remarks,
+    refuse_foreign,
+)
 from isonet2.data.star import Tomogram, TomogramTable, update
-from isonet2.data.volumes import VolumeWriter, open_volume
+from isonet2.data.volumes import VolumeWriter
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters, package_version
 from isonet2.physics.tiling import AxisTiling, Region
@@ -41,10 +48,10 @@ from isonet2.training.tomogram import Half
 
 log = logging.getLogger(__name__)
 
-DENOISED = ("rlnDenoisedTomoName", Path("denoised_tomos"))
-CORRECTED = ("rlnCorrectedTomoName", Path("corrected_tomos"))
+DENOISED = ("rlnDenoisedTomo", Path("denoised_tomos"))
+CORRECTED = ("rlnCorrectedTomo", Path("corrected_tomos"))
+"""How the columns of results begin, and where results go."""
 LABEL_LETTERS = 80
-PART_COLUMNS = ("rlnCorrectedTomoHalf1", "rlnCorrectedTomoHalf2")
 UNLIKE = 1.1
 """Voxels whose sizes differ by more than this factor show things that a network has not seen."""
 
@@ -76,9 +83,10 @@ class Restorer:
         return self.parameters.orientations or (1 if self.model.is_published else WAYS)
 
     @property
-    def column(self) -> str:
-        """STAR column for the results."""
-        return self._place[0]
+    def columns(self) -> tuple[str, str, str]:
+        """STAR columns for the result, and for those of two networks."""
+        stem = self._place[0]
+        return f"{stem}Name", f"{stem}Half1", f"{stem}Half2"
 
     @property
     def folder(self) -> Path:
@@ -134,6 +142,8 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
                 f"model2 {parameters.model2}: was trained with {name} {getattr(last, name)}, but "
                 f"model with {getattr(first, name)}; give the two networks of one run"
             )
+    if parameters.model2 is not None:
+        _refuse_dependent(first, last, parameters.model2)
     treatment = first.treatment
     if parameters.isCTFflipped is not None:
         treatment = replace(treatment, phaseflipped=parameters.isCTFflipped)
@@ -156,6 +166,20 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     return Restorer(model, replicas, parameters, _key(paths, parameters, model))
 
 
+def _refuse_dependent(first: Checkpoint, second: Checkpoint, path: Path) -> None:
+    """Raise InputError for two networks whose results would not be independent."""
+    weights = first.weights, second.weights
+    if weights[0].keys() == weights[1].keys() and all(
+        torch.equal(weights[0][name], weights[1][name]) for name in weights[0]
+    ):
+        raise InputError(f"model2 {path}: is the same network as model; give two networks")
+    if first.part == second.part != "full":
+        raise InputError(
+            f"model2 {path}: was trained on the {second.part} part of its tomograms, as model was; "
+            f"give the networks of the top and of the bottom part"
+        )
+
+
 def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint) -> str:
     digest = hashlib.sha256()
     for path in paths:
@@ -174,15 +198,19 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
     return digest.hexdigest()
 
 
-def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path]) -> str:
-    """Header label that says what was done, and tells whether it must be done again."""
+def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part: int) -> str:
+    """Header label that says what was done, and tells whether it must be done again.
+
+    `part` is the network's number where two have a result each, and 0 for all together.
+    """
     digest = hashlib.sha256(restorer.key.encode())
     for path in sources:
         status = path.stat()
         digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
     digest.update(repr(geometry).encode())
     key = digest.hexdigest()[:16]
-    said = f"IsoNet2 {key} {restorer.model.method}: {RESTORED_LABEL}; {package_version()}"
+    method = restorer.model.method + (f", {NETWORKS[part - 1]}" if part else "")
+    said = f"IsoNet2 {key} {method}: {RESTORED_LABEL}; {package_version()}"
     return said[:LABEL_LETTERS]
 
 
@@ -194,27 +222,29 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     geometry = geometry_of(tomogram, halves[0].volume, mode=model.treatment.mode)
     _compare_voxels(model, geometry, label)
     output = restorer.output(tomogram)
-    note = _label(restorer, geometry, sources)
-    parts = _parts(restorer, tomogram)
-    columns: dict[str, object] = {restorer.column: output}
-    columns |= dict(zip(PART_COLUMNS, parts, strict=False))
-    if not parameters.overwrite and all(_is_done(path, note) for path in [output, *parts]):
+    paths = [output, *_parts(restorer, tomogram)]
+    notes = [_label(restorer, geometry, sources, part) for part in range(len(paths))]
+    columns = {
+        column: path
+        for column, path in itertools.zip_longest(restorer.columns, paths)
+        if path is not None or column in tomogram.cells
+    }
+    if not parameters.overwrite and all(map(is_labelled, paths, notes)):
         log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
         update(table, tomogram.index, columns)
         return
-    paths = [output, *parts]
     named = [tomogram.full, tomogram.half1, tomogram.half2, tomogram.deconvolved, tomogram.mask]
     inputs = [*sources, *(path for path in (*named, tomogram.ground_truth) if path is not None)]
     for source, path in itertools.product(inputs, paths):
         refuse_to_replace(path, source, "output_dir")
     for path in paths:
-        _refuse_foreign(path)
+        refuse_foreign(path)
     volumes = [half.volume for half in halves]
     remarks = contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf)
     for text in [*past_remarks(volumes, ctf=model.treatment.mode != "None"), *remarks]:
         log.warning("%s: %s", label, text)
     log.info("%s: reading %s", label, " and ".join(str(volume.path) for volume in volumes))
-    job = _Job(restorer, halves, geometry, paths, note, label)
+    job = _Job(restorer, halves, geometry, paths, notes, label)
     small, tiles = _tiles(restorer, halves[0].volume.shape)
     if not job.fits(tiles, parameters.batch_size or restorer.replicas.count):
         log.warning("%s: out of GPU memory; going on with smaller tiles, one at a time", label)
@@ -250,7 +280,7 @@ class _Job:
     halves: Sequence[Half]
     geometry: Geometry
     paths: Sequence[Path]
-    note: str
+    notes: Sequence[str]
     label: str
 
     def fits(self, tiles: Sequence[AxisTiling], batch: int) -> bool:
@@ -271,10 +301,10 @@ class _Job:
             writers = [
                 stack.enter_context(
                     VolumeWriter(
-                        path, like=like, voxel_size=size, dtype=parameters.dtype, label=self.note
+                        path, like=like, voxel_size=size, dtype=parameters.dtype, label=note
                     )
                 )
-                for path in self.paths
+                for path, note in zip(self.paths, self.notes, strict=True)
             ]
 
             def write(region: Region, block: NDArray[np.float32]) -> None:
@@ -314,26 +344,3 @@ def _compare_voxels(model: Checkpoint, geometry: Geometry, label: str) -> None:
             geometry.pixel_size,
             trained,
         )
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Raise InputError when a file that would be replaced is no result of this program."""
-    if not path.exists():
-        return
-    try:
-        ours = any(label.startswith("IsoNet2") for label in open_volume(path).header.labels)
-    except InputError:
-        ours = False
-    if not ours:
-        raise InputError(
-            f"{path}: is there already, and no result of this program; choose another output_dir"
-        )
-
-
-def _is_done(path: Path, note: str) -> bool:
-    if not path.exists():
-        return False
-    try:
-        return note in open_volume(path).header.labels
-    except InputError:
-        return False

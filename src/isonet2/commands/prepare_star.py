@@ -1,5 +1,6 @@
 """The command `prepare_star`: a STAR table of the tomograms in some folders."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from isonet2.commands.companions import (
 )
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
-from isonet2.data.inputs import AVERAGE_LABEL, edges
+from isonet2.data.inputs import AVERAGE_LABEL, edges, is_labelled
 from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.pairing import (
     Source,
@@ -213,10 +214,21 @@ def _average_path(p: PrepareStarParameters, source: Source) -> Path:
 
 
 def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | None) -> None:
-    """Write the mean of two halves, slab by slab, with the pixel size where it is given."""
+    """Write the mean of two halves, slab by slab, with the pixel size where it is given.
+
+    What it is made of stands in its label, so that it is made once, and nothing else is replaced.
+    """
     first, second = halves
     size = None if pixel_size is None else edges(first, pixel_size)
-    label = f"IsoNet2 {AVERAGE_LABEL}"
+    states = [(volume.path.resolve(), volume.path.stat()) for volume in halves]
+    told = [(str(place), state.st_size, state.st_mtime_ns) for place, state in states]
+    digest = hashlib.sha256(repr([*told, size]).encode()).hexdigest()[:16]
+    label = f"IsoNet2 {AVERAGE_LABEL}; {digest}"
+    if path.exists() and is_labelled(path, label):
+        return
+    old = keep_old(path)
+    if old is not None:
+        log.warning("%s was made of other files; it is now %s", path, old)
     with VolumeWriter(path, like=first, voxel_size=size, label=label) as writer:
         for region in slabs(first):
             writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))

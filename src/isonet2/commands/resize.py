@@ -12,9 +12,9 @@ import torch
 
 from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.coordinates import Grid, read_coordinates
-from isonet2.data.files import atomic_path, make_folder
+from isonet2.data.files import atomic_path, keep_old, make_folder
 from isonet2.data.formats import BY_SUFFIX
-from isonet2.data.inputs import edges
+from isonet2.data.inputs import edges, refuse_foreign
 from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.star import Tomogram, TomogramTable, find_table
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 FOLDERS = {
     "rlnTomoName": "full",
+    "rlnMicrographName": "full",
     "rlnTomoReconstructedTomogram": "full",
     "rlnTomoReconstructedTomogramHalf1": "EVN",
     "rlnTomoReconstructedTomogramHalf2": "ODD",
@@ -35,7 +36,9 @@ FOLDERS = {
     "rlnCorrectedTomoName": "corrected",
     "rlnCorrectedTomoHalf1": "corrected_half1",
     "rlnCorrectedTomoHalf2": "corrected_half2",
-    "rlnTomoReconstructedTomogramDenoised": "denoised",
+    "rlnDenoisedTomoHalf1": "denoised_half1",
+    "rlnDenoisedTomoHalf2": "denoised_half2",
+    "rlnTomoReconstructedTomogramDenoised": "relion_denoised",
     "rlnGroundTruth": "truth",
     "rlnMaskName": "mask",
 }
@@ -76,6 +79,7 @@ def resize(parameters: ResizeParameters) -> Path:
     path = _output(p.output_dir, stem(source.path), source.path)
     if path.resolve() == source.path.resolve():
         raise InputError(f"output_dir {p.output_dir}: holds {source.path} itself; choose another")
+    refuse_foreign(path)
     _bin(source, path, ratio, size)
     _tell(source.path, size, ratio)
     write_parameters(p, p.output_dir)
@@ -101,6 +105,9 @@ def _resize_table(p: ResizeParameters) -> Path:
         found |= _other_cells(p, tomogram, plan)
         cells[tomogram.index] = found
         _tell(tomogram.name, plan.size, plan.ratio)
+    old = keep_old(path)
+    if old is not None:
+        log.warning("%s existed; the old table is now %s", path, old)
     _write_table(path, table, cells)
     write_parameters(p, p.output_dir)
     log.info("wrote %s", path)
@@ -124,7 +131,8 @@ def _plan(p: ResizeParameters, tomogram: Tomogram) -> _Plan:
     for column in FOLDERS:
         is_path = column != "rlnTomoName" or not named
         if is_path and not is_missing(tomogram.cells.get(column, "None")):
-            files[column] = open_volume(tomogram.column(column))
+            source = files[column] = open_volume(tomogram.column(column))
+            refuse_foreign(_output(p.output_dir / FOLDERS[column], tomogram.name, source.path))
     if not files:
         raise InputError(f"{tomogram.table}: tomogram {tomogram.index} lists no volume")
     first = next(iter(files.values()))

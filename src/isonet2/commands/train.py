@@ -103,7 +103,9 @@ def _go(runs: list[TrainingRun]) -> list[Path]:
                 run for run, training in zip(runs, begun, strict=True) if training.updates == 0
             ]
             set_aside(folder, [path for run in fresh for path in run.left_behind()])
-            write_parameters(parameters, folder)
+            pairs = zip(runs, begun, strict=True)
+            if not all(run.plan.ended(training.history) for run, training in pairs):
+                write_parameters(parameters, folder)
         return [run.go(training) for run, training in zip(runs, begun, strict=True)]
 
 

@@ -38,9 +38,10 @@ log = logging.getLogger(__name__)
 FREE_TO_CHANGE = {
     "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
     "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision", "epochs",
-    "patience", "save_interval",
+    "patience", "save_interval", "star_file",
 }  # fmt: skip
-"""Parameters that a resumed run need not share with the run that it continues."""
+"""Parameters that a resumed run need not share with the run that it continues; the table may be
+named in another way, since its rows are compared."""
 
 
 def previewed(parameters: TrainParameters, table: TomogramTable) -> tuple[Tomogram, ...]:
@@ -384,4 +385,5 @@ class TrainingRun:
             parameters=self.parameters.model_dump(mode="json"),
             metrics=training.history[-1],
             pixel_size=median(source.pixel_size for source in self.subtomograms.sources),
+            part=self.part,
         )

@@ -1,5 +1,6 @@
 """Coordinates of subtomograms from text files, STAR tables and IMOD models."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from isonet2.data.blocks import read_star
 from isonet2.data.models import Points, read_contours
 from isonet2.data.names import stem
 from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".star", ".txt", ".csv", ".coords", ".box", ".mod")
 STAR_COLUMNS = ("rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX")
@@ -41,13 +44,13 @@ def read_coordinates(path: Path, grid: Grid) -> Points:
     ------
     InputError
         Missing or empty file, a line without three numbers, a heading that names none of these
-        columns, or points of other tomograms.
+        columns, or points of other tomograms or outside this one.
     """
     if path.suffix.lower() == ".star":
         return _from_star(path, grid)
     if path.suffix.lower() == ".mod":
         contours = [np.empty((0, 3)), *read_contours(path)]
-        return _checked(path, np.concatenate(contours)[:, ::-1])
+        return _checked(path, np.concatenate(contours)[:, ::-1], grid)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
@@ -71,7 +74,7 @@ def read_coordinates(path: Path, grid: Grid) -> Points:
             if points or not words[0].strip('"')[:1].isalpha():
                 raise InputError(f"{path}, line {number}: '{line}' is not x y z") from None
             places = _places(path, words)
-    return _checked(path, np.array(points, dtype=np.float64))
+    return _checked(path, np.array(points, dtype=np.float64), grid)
 
 
 def _places(path: Path, words: list[str]) -> tuple[int, ...]:
@@ -94,7 +97,8 @@ def _from_star(path: Path, grid: Grid) -> Points:
                 except ValueError as error:
                     raise InputError(f"{path}: a coordinate is not a number ({error})") from None
                 centered = columns == CENTERED_COLUMNS
-                return _checked(path, _from_middle(path, points, grid) if centered else points)
+                points = _from_middle(path, points, grid) if centered else points
+                return _checked(path, points, grid)
     raise InputError(
         f"{path}: has no columns {', '.join(STAR_COLUMNS[::-1])}, nor "
         f"{', '.join(CENTERED_COLUMNS[::-1])}"
@@ -104,9 +108,13 @@ def _from_star(path: Path, grid: Grid) -> Points:
 def _mine(path: Path, block: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Rows of one tomogram; all of them where there are no others."""
     names = block.get("rlnTomoName")
-    if names is None or names.nunique() < 2:
+    if names is None:
         return block
     mine = [grid.name in (name, stem(Path(name))) for name in names.astype(str)]
+    if names.nunique() < 2:
+        if not all(mine):
+            log.warning("%s: holds points of %s, taken for %s", path, names.iloc[0], grid.name)
+        return block
     if not any(mine):
         raise InputError(
             f"{path}: holds points of {names.nunique()} tomograms ({names.iloc[0]}, ...), and none "
@@ -124,9 +132,15 @@ def _from_middle(path: Path, points: Points, grid: Grid) -> Points:
     return points / grid.pixel_size + np.array(grid.shape) / 2
 
 
-def _checked(path: Path, points: Points) -> Points:
+def _checked(path: Path, points: Points, grid: Grid) -> Points:
     if not points.size:
         raise InputError(f"{path}: holds no coordinates; add lines of x y z or remove the file")
     if not np.isfinite(points).all():
         raise InputError(f"{path}: holds a coordinate that is not a finite number; correct it")
+    outside = int(((points < 0) | (points >= grid.shape)).any(axis=1).sum())
+    if outside:
+        raise InputError(
+            f"{path}: {outside} of {len(points)} points lie outside {grid.name}, which has "
+            f"{grid.shape} voxels (z, y, x); give voxels of this tomogram"
+        )
     return points

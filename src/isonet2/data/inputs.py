@@ -139,6 +139,24 @@ def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
 AVERAGE_LABEL = "mean of the even and the odd half"
 DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
 """What the labels of this program's results say."""
+NETWORKS = "network 1 of 2", "network 2 of 2"
+"""What the labels of two networks' results say besides."""
+
+
+def is_labelled(path: Path, beginning: str) -> bool:
+    """Whether a volume is there that has a label with this beginning."""
+    try:
+        return any(label.startswith(beginning) for label in open_volume(path).header.labels)
+    except InputError:
+        return False
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise InputError when a file that would be replaced is no result of this program."""
+    if path.exists() and not is_labelled(path, "IsoNet2"):
+        raise InputError(
+            f"{path}: is there already, and no result of this program; choose another output_dir"
+        )
 
 
 def past_remarks(volumes: Sequence[Volume], *, ctf: bool) -> list[str]:

@@ -119,7 +119,8 @@ def update(path: Path | str, index: int, values: Mapping[str, object]) -> None:
     index
         The tomogram's index.
     values
-        Column names and what to set; None becomes "None".
+        Column names and what to set; None becomes "None". Paths are written so that they are
+        found from the table too, which may lie elsewhere than the working folder.
     """
     with locked(path):
         star = read_star(path)
@@ -131,8 +132,15 @@ def update(path: Path | str, index: int, values: Mapping[str, object]) -> None:
         for column, value in values.items():
             if column not in frame:
                 frame[column] = "None"
-            frame.loc[frame.index[rows.index(index)], column] = cell(value)
+            told = findable(value, star.path) if isinstance(value, Path) else value
+            frame.loc[frame.index[rows.index(index)], column] = cell(told)
         _replace(star.path, replace_block(star, block, frame))
+
+
+def findable(path: Path, table: Path) -> Path:
+    """A path as it is where the table lies in or below the working folder, else in full."""
+    inside = table.absolute().resolve().is_relative_to(Path.cwd().resolve())
+    return path if inside else path.absolute()
 
 
 def write_table(path: Path | str, frame: pd.DataFrame, block: str = "") -> None:

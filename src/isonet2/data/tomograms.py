@@ -124,10 +124,24 @@ class Tomogram:
 
 
 def resolve(text: str, table: Path) -> Path:
-    """Path as the user gave it if it exists, else beside the table if it exists there."""
+    """File that a table names: from the working folder, or from the table's or one above it.
+
+    Raises
+    ------
+    InputError
+        When the name means one file here and another beside the table.
+    """
     path = Path(text).expanduser()
-    beside = table.parent / path
-    return beside if not path.exists() and beside.exists() else path
+    above = (folder / path for folder in table.absolute().parents)
+    found = [place for place in above if place.exists()]
+    if not path.exists():
+        return found[0] if found else path
+    if found and not path.samefile(found[0]):
+        raise InputError(
+            f"{table}: {text} is one file here and another in {found[0].parent}; work in the "
+            f"table's folder, or write full paths into it"
+        )
+    return path
 
 
 def indices(path: Path, frame: pd.DataFrame) -> list[int]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from isonet2.parameters.base import Shown
 from isonet2.parameters.shared import (
@@ -136,3 +136,13 @@ class PredictParameters(StarParameters):
     """Tiles restored at once; auto takes 1 per GPU."""
     mixed_precision: bool = True
     """Compute in 16 bits where that is safe: quicker, and less memory."""
+
+    @field_validator("output_prefix")
+    @classmethod
+    def _fit_for_a_file_in_a_table(cls, value: str) -> str:
+        if not set(value).isdisjoint("/\"'#"):
+            raise ValueError(
+                f"output_prefix = {value} is not allowed: it begins the names of files that stand "
+                "in a table, so give it no slash, quote or #."
+            )
+        return value

@@ -68,6 +68,8 @@ class Checkpoint:
         The last row of its history.
     pixel_size
         Of the tomograms it was trained on, angstrom; None where it is not known.
+    part
+        Of each tomogram that it was trained on: `full`, `top` or `bottom`.
     """
 
     method: str
@@ -82,6 +84,7 @@ class Checkpoint:
     parameters: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     pixel_size: float | None = None
+    part: str = "full"
 
     @property
     def is_published(self) -> bool:
