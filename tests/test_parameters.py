@@ -302,6 +302,7 @@ def test_the_record_runs_the_command_again(model, tmp_path, monkeypatch):
         ("command: refine\nstar_file: t.star\nepoch: 3\n", "did you mean epochs?"),
         ("command: refine\nstar_file: t.star\nepochs: x\n", "epochs = x is not allowed"),
         ("command: refine\nepochs: 3\niterations: 4\n", "gives epochs twice"),
+        ("epochs: 3\nepochs: 4\n", "epochs is given twice"),
         ("epochs: 3\n", "names no command"),
         ("- 1\n", "must hold lines such as"),
         ("a: [\n", "is not valid"),

@@ -34,20 +34,26 @@ def power_law(parameters: PowerLawParameters) -> Path:
     Raises
     ------
     InputError
-        When `finest` is given and the file has no voxel size.
+        When `finest` is given and the file has no voxel size, or none so fine.
     """
     p = parameters
     refuse_to_replace(p.output, p.volume, "output")
     source = open_volume(p.volume)
+    if p.finest is not None:
+        if source.voxel_size is None:
+            raise InputError(f"{p.volume}: has no voxel size, so finest means nothing; correct it")
+        if p.finest < 2 * max(source.voxel_size):
+            raise InputError(
+                f"finest {p.finest:g} A: voxels of {max(source.voxel_size):g} A hold nothing finer "
+                f"than {2 * max(source.voxel_size):g} A; give more, or leave it out"
+            )
     statistics(source)
     waves = spectrum(torch.from_numpy(source.read()))
     region = None
     if p.tilt_min is not None and p.tilt_max is not None:
         region = measured(source.shape, ((p.tilt_min, p.tilt_max),)).bool()
     waves = waves * power_law_weight(waves, source.shape, p.exponent, region)
-    if p.finest is not None:
-        if source.voxel_size is None:
-            raise InputError(f"{p.volume}: has no voxel size, so finest means nothing; correct it")
+    if p.finest is not None and source.voxel_size is not None:
         place = radius(source.shape) * p.finest / max(source.voxel_size)
         waves = waves * (0.5 + 0.5 * torch.cos(torch.pi * ((place - 1) / EDGE).clamp(0, 1)))
     label = f"IsoNet2 power_law: power falls as k^-{p.exponent:g}"

@@ -130,7 +130,7 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     InputError
         For a model that cannot be read, or two that do not belong together.
     """
-    format_to_write(Path(f"a.{parameters.output_format}"), parameters.dtype)
+    format_to_write(Path(f"*.{parameters.output_format}"), parameters.dtype)
     devices = choose_devices(parameters.gpuID)
     use_threads(parameters.ncpus)
     paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])

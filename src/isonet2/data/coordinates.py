@@ -46,6 +46,8 @@ def read_coordinates(path: Path, grid: Grid) -> Points:
         Missing or empty file, a line without three numbers, a heading that names none of these
         columns, or points of other tomograms or outside this one.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such coordinate file; correct the name")
     if path.suffix.lower() == ".star":
         return _from_star(path, grid)
     if path.suffix.lower() == ".mod":
@@ -53,8 +55,6 @@ def read_coordinates(path: Path, grid: Grid) -> Points:
         return _checked(path, np.concatenate(contours)[:, ::-1], grid)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such coordinate file; correct the name") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as coordinates ({error})") from error
     points: list[list[float]] = []

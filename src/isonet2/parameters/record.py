@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,13 +142,35 @@ def validated(model: type[Model], values: Mapping[str, Any], problems: list[str]
     return parameters
 
 
+class _Once(yaml.SafeLoader):
+    """Reads YAML, and refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As usual, once the keys are seen to differ."""
+        pairs = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
+        _once(pairs)
+        return super().construct_mapping(node, deep)
+
+
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    keys = [key for key, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice")
+    return dict(pairs)
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
 def _content(path: Path) -> dict[str, Any]:
     """The mapping in a YAML or JSON file."""
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise InputError(f"{path} is neither YAML nor JSON: give a .yaml or .json file.")
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        content = _json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Once)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError) as error:
