@@ -159,3 +159,13 @@ def test_all_volumes_of_a_row_follow_and_other_files_are_found_again(tmp_path, m
     assert open_volume(row.full).shape == (8, 8, 8)
     assert open_volume(row.column("rlnCorrectedTomoHalf1")).shape == (8, 8, 8)
     assert row.tilts == (-50, -25, 0, 25, 50)
+
+
+def test_a_foreign_file_is_not_replaced(tmp_path):
+    write_volume(tmp_path / "a.mrc", np.eye(16)[None].repeat(16, 0), voxel_size=5.0, label="x")
+    foreign = tmp_path / "out" / "a.mrc"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"somebody's")
+    with pytest.raises(InputError, match="is there already, and no result of this program"):
+        run(volumes=tmp_path / "a.mrc", pixel_size=10, output_dir=foreign.parent)
+    assert foreign.read_bytes() == b"somebody's"
