@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from isonet2.physics import metrics
-from isonet2.physics.fourier import apply_filter, radius, shells, spectrum
+from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.physics.metrics import (
     compare,
     fourier_shell_correlation,
@@ -42,47 +42,73 @@ def test_regions_do_not_overlap():
     assert parts["all"].all()
 
 
-def test_shell_correlation_against_a_plain_loop():
+def whole(half, shape):
+    """Spread a half spectrum or a mask of one over the whole spectrum (z, y, x)."""
+    mates = [(-torch.arange(n)) % n for n in shape]
+    mirrored = half[mates[0]][:, mates[1]][..., 1 : (shape[2] + 1) // 2].flip(-1)
+    return torch.cat([half, mirrored.conj()], -1)
+
+
+SHAPES = [(20, 24, 28), (24, 21, 17), (9, 16, 16)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shell_correlations_are_those_of_a_full_transform(shape):
     generator = torch.Generator().manual_seed(0)
-    a, b = (spectrum(torch.randn(8, 8, 8, generator=generator)) for _ in range(2))
-    shell = shells((8, 8, 8))
-    fsc, size = fourier_shell_correlation(a, b, shell, 4)
-    for s in range(4):
-        f, g = a[shell == s], b[shell == s]
-        expected = (f * g.conj()).real.sum() / (f.abs().norm() * g.abs().norm())
-        assert fsc[s].item() == pytest.approx(expected.item(), abs=1e-5)
-        assert size[s] == (shell == s).sum()
+    a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    b = b + 0.3 * a + 0.5 * torch.roll(a, 1, 2)
+    f, g = (torch.fft.fftn(v) for v in (a, b))
+    assert torch.allclose(whole(spectrum(a), shape), f)
+    k = torch.stack(torch.meshgrid(*(torch.fft.fftfreq(n) for n in shape), indexing="ij")).norm(
+        dim=0
+    )
+    shell = torch.round(k * min(shape)).long()
+    parts = {"everything": None, **regions(shape, SECTORS, 12.0)}
+    for part in parts.values():
+        fsc, size = fourier_shell_correlation(spectrum(a), spectrum(b), shape, part)
+        kept = torch.ones(shape, dtype=torch.bool) if part is None else whole(part, shape)
+        assert len(fsc) == min(shape) // 2 + 1
+        for s in range(len(fsc)):
+            at = kept & (shell == s)
+            assert size[s] == at.sum()
+            if at.any():
+                expected = (f * g.conj()).real[at].sum() / (f[at].norm() * g[at].norm())
+                assert fsc[s].item() == pytest.approx(expected.item(), abs=1e-9)
 
 
-@pytest.mark.parametrize("shape", [(20, 24, 28), (24, 21, 17)])
-def test_sums_over_slabs_are_sums_over_the_whole(shape, monkeypatch):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scores_are_those_of_a_full_transform(shape, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(shape, generator=generator) for _ in range(2))
-    once = compare(a + b, b, 10.0, SECTORS, limit=18.0)
-    halves = region_correlations(a + b, b, SECTORS, 12.0)
+    a = a + b
+    scores = compare(a, b, 10.0, SECTORS, limit=18.0)
+    halves = region_correlations(a, b, SECTORS, 12.0)
     monkeypatch.setattr(metrics, "SLAB_FREQUENCIES", 1)
-    assert compare(a + b, b, 10.0, SECTORS, limit=18.0) == pytest.approx(once, rel=1e-9)
-    assert region_correlations(a + b, b, SECTORS, 12.0) == pytest.approx(halves, rel=1e-9)
+    assert compare(a, b, 10.0, SECTORS, limit=18.0) == pytest.approx(scores, rel=1e-9)
+    assert region_correlations(a, b, SECTORS, 12.0) == pytest.approx(halves, rel=1e-9)
+
+    f, g = (torch.fft.fftn(v.double() - v.double().mean()) for v in (a, b))
+    for name, part in regions(shape, SECTORS, 12.0).items():
+        at = whole(part, shape)
+        expected = (f * g.conj()).real[at].sum() / (f[at].norm() * g[at].norm())
+        assert halves[name] == pytest.approx(float(expected), rel=1e-4)
+
     window = soft_edge(shape)
-    waves = [spectrum((v - v.mean()) * window) for v in (a + b, b)]
-    k = radius(shape) / 10.0
+    f, g = (torch.fft.fftn((v - v.mean()) * window) for v in (a, b))
+    k = torch.stack(torch.meshgrid(*(torch.fft.fftfreq(n) for n in shape), indexing="ij"))
+    k = k.norm(dim=0) / 10.0
     shell, band = (k / (2 / (min(shape) * 10.0))).long(), (k > 1 / 200) & (k <= 1 / 18)
-    for name, region in regions(shape, SECTORS, 0.83 * shape[0]).items():
-        fsc, size = fourier_shell_correlation(*waves, shell, min(shape), region & band)
-        assert once[f"fsc_{name}"] == pytest.approx(float(fsc[size > 8].mean()), rel=1e-4)
-        f, g = (w[region & band] for w in waves)
-        expected = (f * g.conj()).real.sum() / (f.abs().norm() * g.abs().norm())
-        assert once[f"cc_{name}"] == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_correlations_of_halves_count_every_frequency_of_a_region():
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(16, 18, 20, generator=generator) for _ in range(2))
-    found = region_correlations(a + 2 * b, b + 1, SECTORS, 12.0)
-    f, g = (spectrum(v - v.mean()) for v in (a + 2 * b, b + 1))
-    for name, region in regions((16, 18, 20), SECTORS, 12.0).items():
-        expected = (f * g.conj()).real[region].sum() / (f[region].norm() * g[region].norm())
-        assert found[name] == pytest.approx(float(expected), rel=1e-4)
+    for name, part in regions(shape, SECTORS, 0.83 * shape[0]).items():
+        at = whole(part, shape) & band
+        cross, powers = (f * g.conj()).real, (f.abs().square(), g.abs().square())
+        top, one, two = (
+            torch.bincount(shell[at], values[at].double()) for values in (cross, *powers)
+        )
+        full = torch.bincount(shell[at]) > 8
+        fsc = (top / (one * two).sqrt())[full].mean()
+        assert scores[f"fsc_{name}"] == pytest.approx(float(fsc), rel=1e-4)
+        cc = top.sum() / (one.sum() * two.sum()).sqrt()
+        assert scores[f"cc_{name}"] == pytest.approx(float(cc), rel=1e-4)
 
 
 def test_some_rows_of_regions_are_rows_of_them_all():

@@ -16,7 +16,7 @@ from isonet2.data.inputs import NETWORKS, RESTORED_LABEL
 from isonet2.data.volumes import Volume, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
-from isonet2.physics.fourier import shells, spectrum
+from isonet2.physics.fourier import spectrum
 from isonet2.physics.metrics import (
     SPECIMEN_DEPTH,
     fourier_shell_correlation,
@@ -29,7 +29,7 @@ from isonet2.reports.table import show_table
 log = logging.getLogger(__name__)
 
 THRESHOLDS = (0.5, 0.143)
-FEWEST = 8  # frequencies that a shell of a region must hold to be compared
+FEWEST = 16  # frequencies, mates counted, that a shell of a region must hold to be compared
 
 Curve = NDArray[np.float64]
 
@@ -151,10 +151,9 @@ def _curves(p: FscParameters, volumes: list[Volume]) -> dict[str, Curve]:
     parts: Mapping[str, Tensor | None] = {"all": None}
     if p.tilt_min is not None and p.tilt_max is not None:
         parts = regions(shape, ((p.tilt_min, p.tilt_max),), SPECIMEN_DEPTH * shape[0])
-    shell, count = shells(shape), min(shape) // 2 + 1
     curves: dict[str, Curve] = {}
     for name, region in parts.items():
-        values, sizes = fourier_shell_correlation(waves[0], waves[1], shell, count, region)
+        values, sizes = fourier_shell_correlation(waves[0], waves[1], shape, region)
         curve = np.asarray(values, np.float64)
         curve[np.asarray(sizes) < (1 if region is None else FEWEST)] = np.nan
         curves[name] = curve

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies, spectrum
+from isonet2.physics.fourier import Shape, frequencies, multiplicity, shells, spectrum
 from isonet2.physics.wedge import Sectors, ball, clear_wedge, measured
 
 SLAB_FREQUENCIES = 2**20
@@ -47,42 +47,50 @@ def regions(
 
 
 def fourier_shell_correlation(
-    first: Tensor, second: Tensor, shell: Tensor, count: int, region: Tensor | None = None
+    first: Tensor, second: Tensor, shape: Shape, region: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Correlation of two spectra in each shell of a region.
+    """Correlation of two spectra in each shell of a region, from 0 to `min(shape)//2`.
 
     Parameters
     ----------
     first, second
-        Half spectra (z, y, x//2+1).
-    shell
-        Shell index of each frequency; those of `count` and above are left out.
-    count
-        Number of shells.
+        Half spectra (z, y, x//2+1) of volumes of `shape`.
+    shape
+        Of the volumes.
     region
         Boolean mask of the frequencies that take part.
 
     Returns
     -------
     tuple of Tensor
-        Correlation (count,) and the number of half-spectrum frequencies in each shell.
+        Correlation (min(shape)//2+1,), and how many frequencies of the whole spectrum each shell
+        holds.
     """
+    count, shell = min(shape) // 2 + 1, shells(shape)
     keep = shell < count
     if region is not None:
         keep = keep & region
-    sums = _shell_sums(first, second, shell, count, keep)
+    sums = _shell_sums(first, second, shape, shell, count, keep)
     return _correlation(sums), sums[3].long()
 
 
-def _shell_sums(first: Tensor, second: Tensor, shell: Tensor, count: int, keep: Tensor) -> Tensor:
-    """Sums over shells of the cross power, both powers and one, float64 (4, count)."""
+def _shell_sums(
+    first: Tensor, second: Tensor, shape: Shape, shell: Tensor, count: int, keep: Tensor
+) -> Tensor:
+    """Sums over shells of the cross power, both powers and one, float64 (4, count).
+
+    They are those of the whole spectrum: a half spectrum holds one of two Friedel mates, but both
+    where kx is 0 or an even size's Nyquist.
+    """
     index = shell[keep]
+    mates = multiplicity(shape).double().expand(keep.shape)[keep]
 
     def total(values: Tensor) -> Tensor:
-        return torch.zeros(count, dtype=torch.float64).index_add_(0, index, values[keep].double())
+        summed = torch.zeros(count, dtype=torch.float64)
+        return summed.index_add_(0, index, mates * values[keep].double())
 
     cross, powers = total((first * second.conj()).real), (first, second)
-    size = torch.bincount(index, minlength=count).double()
+    size = torch.bincount(index, mates, minlength=count)
     return torch.stack([cross, *(total(p.abs().square()) for p in powers), size])
 
 
@@ -112,7 +120,7 @@ def _region_sums(
         inside = (k > band[0]) & (k <= band[1])
         for name, region in regions(shape, sectors, thickness, rows).items():
             keep = region & inside
-            slab = _shell_sums(first[rows], second[rows], shell, count, keep)
+            slab = _shell_sums(first[rows], second[rows], shape, shell, count, keep)
             sums[name] = sums[name] + slab if name in sums else slab
     return sums
 

@@ -154,11 +154,14 @@ def shared_shells(pairs: Iterable[tuple[Tensor, Tensor]]) -> Shells | None:
 
 
 def _directions(shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Which frequencies of a half spectrum count, and the shell of each of those."""
+    """Which frequencies of a half spectrum count, and the shell of each of those.
+
+    Of Friedel mates one counts: at kx = 0, where the half spectrum holds both, that with ky > 0.
+    """
     kz, ky, kx = frequencies(shape)
     length = torch.sqrt(kz**2 + ky**2 + kx**2)
     slope = math.tan(math.radians(STEEPEST))
-    chosen = (kz.abs() <= slope * kx.abs()) & (length < 0.5) & (length > 0)
+    chosen = (kz.abs() <= slope * kx) & ((kx > 0) | (ky > 0)) & (length < 0.5)
     return chosen, torch.round(length[chosen] * max(shape)).long()
 
 

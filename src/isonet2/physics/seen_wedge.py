@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies, spectrum
+from isonet2.physics.fourier import Shape, frequencies, multiplicity, spectrum
 
 STEP = 2
 BAND = (0.12, 0.48)
@@ -105,8 +105,9 @@ def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tens
     share = (length[in_band] - BAND[0]) / (BAND[1] - BAND[0])
     slots = (share * RINGS).long().clamp(0, RINGS - 1) * count + bins
     size = RINGS * count
-    summed = torch.bincount(slots, power[in_band].double(), size).reshape(RINGS, count)
-    number = torch.bincount(slots, minlength=size).reshape(RINGS, count)
+    mates = multiplicity(shape).double().expand(power.shape)[in_band]
+    summed = torch.bincount(slots, power[in_band].double() * mates, size).reshape(RINGS, count)
+    number = torch.bincount(slots, mates, size).reshape(RINGS, count)
     rings = torch.where(number > 0, summed / number.clamp_min(1), torch.nan)
     return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
 
