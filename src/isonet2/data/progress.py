@@ -1,0 +1,228 @@
+"""What a run tells of itself while it works: `progress.json` beside its results."""
+
+import json
+import logging
+import math
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from isonet2.data.files import atomic_path
+from isonet2.data.processes import Process
+from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "progress.json"
+PAUSE = 1.0
+"""Seconds between two writings."""
+BEAT = 15.0
+"""Seconds after which a run that has nothing new to tell says that it is still there."""
+SILENCE = 120.0
+"""Seconds without a word after which a run on another host counts as lost."""
+
+State = Literal["running", "succeeded", "failed", "cancelled", "lost"]
+LAST_WORDS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run stands. What a command does not know of stays None.
+
+    Attributes
+    ----------
+    command
+        Name of the command.
+    state
+        `running`, `succeeded`, `failed`, `cancelled`; or `lost` for a run that was killed without
+        a last word, which the reader finds out.
+    process
+        Who runs.
+    started, updated
+        Seconds since 1970.
+    parameters
+        Record of the parameters, a path relative to the folder of this file.
+    epoch, epochs, step, steps
+        Of training: the epoch at work, of how many, and the step in it, of how many.
+    tomogram, tomograms
+        Of commands that take one tomogram after the other: how many are done, of how many.
+    workers
+        Processes that work on tomograms, where there are several.
+    loss
+        Of training: the last one.
+    seconds_left
+        Estimate from the pace so far.
+    device_memory
+        Bytes that the run has taken at most on its first GPU.
+    message
+        Last thing to say to a person; for a run that did not succeed, why.
+    """
+
+    command: str
+    state: State = "running"
+    process: Process
+    started: float
+    updated: float
+    parameters: str | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    tomogram: int | None = None
+    tomograms: int | None = None
+    workers: int | None = None
+    loss: float | None = None
+    seconds_left: float | None = None
+    device_memory: int | None = None
+    message: str = ""
+
+    @property
+    def part(self) -> float | None:
+        """Part of the work that is done, 0 to 1; None where it is not known."""
+        if self.epoch is not None and self.epochs:
+            inside = (self.step or 0) / self.steps if self.steps else 0.0
+            return min(1.0, (self.epoch - 1 + inside) / self.epochs)
+        if self.tomogram is not None and self.tomograms:
+            return min(1.0, self.tomogram / self.tomograms)
+        return None
+
+
+@dataclass
+class ProgressFile:
+    """Writes `progress.json` while a block runs, and how the block ended when it ends.
+
+    A thread writes, at most once a second, so that a slow disk never holds up the work; a disk
+    that refuses is spoken of once. A block that raises KeyboardInterrupt was `cancelled`, one that
+    raises anything else `failed`, with the exception as the message; a command that goes on after
+    failures calls `fail` in place of raising.
+
+    Parameters
+    ----------
+    folder
+        Of the results.
+    command
+        Name of the command.
+    parameters
+        Record of the parameters, relative to `folder`.
+    """
+
+    folder: Path
+    command: str
+    parameters: str | None = None
+    _now: Progress = field(init=False, repr=False)
+    _first: tuple[float, float] | None = field(init=False, default=None, repr=False)
+    _failure: str | None = field(init=False, default=None, repr=False)
+    _refused: bool = field(init=False, default=False, repr=False)
+    _ended: threading.Event = field(init=False, default_factory=threading.Event, repr=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
+
+    def __enter__(self) -> Self:
+        now = time.time()
+        self._now = Progress(
+            command=self.command,
+            process=Process.of(os.getpid()),
+            started=now,
+            updated=now,
+            parameters=self.parameters,
+        )
+        self._write()
+        self._thread = threading.Thread(target=self._keep_writing, name="progress", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        if error is None:
+            state: State = "succeeded" if self._failure is None else "failed"
+            said = self._now.message if self._failure is None else self._failure
+        elif isinstance(error, KeyboardInterrupt):
+            state, said = "cancelled", "stopped by a signal"
+        else:
+            state, said = "failed", str(error) or type(error).__name__
+        left = 0.0 if state == "succeeded" else None
+        self._now = replace(self._now, state=state, message=said[:LAST_WORDS], seconds_left=left)
+        self._write()
+
+    def report(self, **news: Any) -> None:
+        """Note what has changed: fields of `Progress` by name; it is written within a second."""
+        with self._lock:
+            now = replace(self._now, **news)
+            self._now = replace(now, updated=time.time(), seconds_left=self._left(now.part))
+
+    def fail(self, message: str) -> None:
+        """Say that the run, though it goes on to its end, did not succeed."""
+        self._failure = message
+
+    def _left(self, part: float | None) -> float | None:
+        """Seconds left at the pace since the first report: a resumed run does not begin at 0."""
+        if part is None:
+            return None
+        here = time.monotonic()
+        if self._first is None:
+            self._first = here, part
+        began, before = self._first
+        return None if part <= before else (here - began) * (1 - part) / (part - before)
+
+    def _keep_writing(self) -> None:
+        told, last = self._now, time.monotonic()
+        while not self._ended.wait(PAUSE):
+            now = self._now
+            if now is not told or time.monotonic() - last > BEAT:
+                self._write()
+                told, last = now, time.monotonic()
+
+    def _write(self) -> None:
+        record = asdict(replace(self._now, updated=time.time()))
+        for name, value in record.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                record[name] = None
+        try:
+            with atomic_path(self.folder / FILE_NAME) as temporary:
+                temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        except (OSError, InputError) as error:
+            if not self._refused:
+                log.warning("progress cannot be shown to other programs: %s", error)
+            self._refused = True
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Read what a run tells of itself.
+
+    Parameters
+    ----------
+    path
+        `progress.json`, or the folder that it lies in.
+
+    Returns
+    -------
+    Progress or None
+        None where there is no such file, or one that is of something else. A run that was killed
+        without a last word is `lost`: its process is gone, or, on another host, it has been silent
+        for two minutes.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(Progress)}
+        values = {name: value for name, value in record.items() if name in known}
+        progress = Progress(**values | {"process": Process(**record["process"])})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return replace(progress, state="lost") if _is_lost(progress) else progress
+
+
+def _is_lost(progress: Progress) -> bool:
+    if progress.state != "running":
+        return False
+    lives = progress.process.lives()
+    return time.time() - progress.updated > SILENCE if lives is None else not lives
