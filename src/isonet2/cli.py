@@ -20,6 +20,8 @@ from isonet2.parameters.names import nearest, spellings, unknown
 from isonet2.parameters.record import Model, package_version, read_values, validated
 from isonet2.parameters.words import fold
 
+PROGRAMS = {"gui": "isonet2.gui.server"}
+"""Words that start something other than a command, and the module whose `main` does it."""
 _TRUTH = {"true", "false", "yes", "no", "1", "0", "on", "off"}
 _DASHES = "\u2013\u2014"  # en and em dash
 _MINUS = "\u2212"
@@ -124,6 +126,9 @@ def _run(words: Sequence[str]) -> int:
     if first == "version":
         _write(f"isonet2 {package_version()}")
         return 0
+    if first in PROGRAMS:
+        program: int = import_module(PROGRAMS[first]).main(words[1:])
+        return program
     model = _model(words[0])
     if any(word == "-h" or (word[:2] == "--" and fold(word) == "help") for word in words[1:]):
         _write(page(model))

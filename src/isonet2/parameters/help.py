@@ -26,6 +26,7 @@ def overview() -> str:
         "Commands:",
         *(f"  {name:{width}}{_summary(model)}" for name, model in COMMANDS.items()),
         "",
+        f"{PROGRAM} gui shows this folder as a project in the browser.",
         f"{PROGRAM} COMMAND --help explains the parameters of a command.",
         f"{PROGRAM} --version shows the version.",
     ]

@@ -1,0 +1,1 @@
+"""The pages in the browser: forms drawn from the parameter models, jobs, tables, pictures."""

@@ -1,0 +1,1 @@
+"""The pages, one module each; `register(project)` of each makes it known."""

@@ -1,0 +1,122 @@
+"""What surrounds every page: bar, navigation, colours; and who looks at it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nicegui import ui
+
+from isonet2.gui.guard import ROLE
+from isonet2.gui.project import Project
+from isonet2.gui.words import LANGUAGES, language, speak, t
+
+SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "data": (("start", "/", "home"),),
+    "steps": (
+        ("denoise", "/denoise", "auto_fix_high"),
+        ("deconv", "/deconv", "blur_on"),
+        ("make_mask", "/make_mask", "layers"),
+        ("refine", "/refine", "model_training"),
+        ("predict", "/predict", "auto_awesome"),
+    ),
+}
+"""Pages by section: key of its name, address, icon."""
+THEMES: dict[str, bool | None] = {"auto": None, "light": False, "dark": True}
+
+
+def may_act() -> bool:
+    """Whether who looks at this page may change and start things, as the guard found."""
+    request = ui.context.client.request
+    return request is not None and request.scope.get(ROLE) == "writer"
+
+
+def address(path: str) -> str:
+    """An address of this server as the browser must ask for it, behind a proxy too."""
+    request = ui.context.client.request
+    return (request.scope.get("root_path", "") if request is not None else "") + path
+
+
+@contextmanager
+def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
+    """Draw bar and navigation; what is made inside the block becomes the page's content.
+
+    Parameters
+    ----------
+    project
+        The folder that is shown.
+    here
+        Key of the page in `SECTIONS`.
+    title
+        Heading; the page's name where it is empty.
+    """
+    heading = title or t(f"page.{here}")
+    ui.page_title(f"{heading} - {project.folder.name} - IsoNet2")
+    ui.add_head_html(f'<link rel="stylesheet" href="{address("/static/style.css")}">')
+    ui.colors(primary="#17609f", secondary="#3f6f8f", accent="#b86e00", positive="#1f7a4d",
+              negative="#b3261e", info="#17609f", warning="#9a6200", dark_page="#10171e",
+              dark="#19232d")  # fmt: skip
+    theme = ui.dark_mode(THEMES.get(project.user.get("theme", "auto")))
+    with ui.header(elevated=False).classes("isonet-bar items-center no-wrap"):
+        menu = ui.button(icon="menu").props(f'flat round aria-label="{t("shell.menu")}"')
+        ui.link("IsoNet2", "/").classes("isonet-brand")
+        ui.label(str(project.folder)).classes("isonet-folder ellipsis")
+        ui.space()
+        if not may_act():
+            ui.badge(t("shell.reader"), color="accent").props("outline")
+        _languages(project)
+        _themes(project, theme)
+    with (
+        ui.left_drawer(value=True, bordered=False)
+        .classes("isonet-nav")
+        .props("width=216 breakpoint=900") as drawer,
+        ui.element("nav").props(f'aria-label="{t("shell.menu")}"'),
+    ):
+        for section, pages in SECTIONS.items():
+            ui.label(t(f"section.{section}")).classes("isonet-section")
+            for key, target, icon in pages:
+                _entry(key, target, icon, key == here)
+    menu.on_click(drawer.toggle)
+    with ui.element("main").classes("isonet-main"):
+        yield
+
+
+def heading(text: str, explained: str = "") -> None:
+    """The page's one heading, and a sentence on what it is for."""
+    with ui.column().classes("gap-0"):
+        with ui.element("h1"):
+            ui.label(text)
+        if explained:
+            ui.label(explained).classes("isonet-lead")
+
+
+def _entry(key: str, target: str, icon: str, active: bool) -> None:
+    with ui.link(target=target).classes("isonet-entry" + " active" * active) as entry:
+        if active:
+            entry.props("aria-current=page")
+        ui.icon(icon).props("aria-hidden=true")
+        ui.label(t(f"page.{key}"))
+
+
+def _languages(project: Project) -> None:
+    def choose(code: str) -> None:
+        speak(code)
+        project.user.put("language", code)
+        ui.navigate.reload()
+
+    with (
+        ui.button(icon="translate").props(f'flat round aria-label="{t("shell.language")}"'),
+        ui.menu(),
+    ):
+        for code, name in LANGUAGES.items():
+            item = ui.menu_item(name, lambda code=code: choose(code))
+            item.props("active" if code == language() else "")
+
+
+def _themes(project: Project, theme: ui.dark_mode) -> None:
+    def choose(name: str) -> None:
+        theme.value = THEMES[name]
+        if may_act():
+            project.user.put("theme", name)
+
+    with ui.button(icon="contrast").props(f'flat round aria-label="{t("shell.theme")}"'), ui.menu():
+        for name in THEMES:
+            ui.menu_item(t(f"theme.{name}"), lambda name=name: choose(name))

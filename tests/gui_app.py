@@ -1,0 +1,45 @@
+"""The pages of a project as tests ask for them: by a user without a browser, or over sockets."""
+
+import os
+from contextlib import asynccontextmanager
+
+import httpx
+from nicegui import core, ui
+from nicegui.functions.download import download
+from nicegui.functions.navigate import Navigate
+from nicegui.functions.notify import notify
+from nicegui.testing import User
+from nicegui.testing.general import nicegui_reset_globals, prepare_simulation
+
+from isonet2.gui.application import register
+from isonet2.gui.guard import ROLE
+from isonet2.gui.words import speak
+
+
+def seen_as(role, app=core.app):
+    """The application as the guard hands requests on to it."""
+
+    async def asking(scope, receive, send):
+        await app({**scope, ROLE: role} if scope["type"] != "lifespan" else scope, receive, send)
+
+    return asking
+
+
+@asynccontextmanager
+async def visiting(project, role="writer"):
+    """A user of the pages of `project`, without a browser."""
+    with nicegui_reset_globals():
+        os.environ["NICEGUI_USER_SIMULATION"] = "true"
+        try:
+            prepare_simulation()
+            register(project)
+            speak(project.user.get("language"))
+            ui.run(storage_secret="simulated", show=False)
+            async with core.app.router.lifespan_context(core.app):
+                transport = httpx.ASGITransport(seen_as(role, core.app))
+                async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                    yield User(client)
+        finally:
+            del os.environ["NICEGUI_USER_SIMULATION"]
+            ui.navigate, ui.notify, ui.download = Navigate(), notify, download
+            speak("en")
