@@ -17,12 +17,15 @@ from isonet2.cli import main, parse, plain
 from isonet2.errors import InputError
 from isonet2.parameters import (
     COMMANDS,
+    CheckParameters,
     PredictParameters,
     PrepareStarParameters,
     RefineParameters,
     SimulateParameters,
     write_parameters,
 )
+from isonet2.parameters.record import validated
+from isonet2.parameters.shared import takes_list
 
 
 @pytest.fixture
@@ -133,9 +136,57 @@ def test_negative_numbers_are_values(value):
         assert parse(["out", *map(plain, words)], SimulateParameters).tilt_min == -50
 
 
-def test_a_list_may_hold_blanks():
+LISTS = {
+    "64,96": ["64,96", "64 96", "64, 96", "[64,96]", "[64, 96]", "[64 96]", "(64 96)", "64 , 96,"],
+    "64,80,96": ["64,80,96", "64 80 96", "64, 80,96", "[64 80 96]", "( 64, 80 , 96 )"],
+    "5000,6000,7000": ["5000,6000,7000", "5000 6000 7000", "[5000 6000 7000]"],
+}
+NEEDED = {
+    "prepare_star": {"full": "f"},
+    "resize": {"volumes": "t.star"},
+    "predict": {"star_file": "t.star", "model": "n.pt"},
+    "simulate": {"output_dir": "o"},
+    "refine": {"star_file": "t.star", "noise_level": "1,2,3", "noisestartiter": "1,2,3"},
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (model, name)
+        for model in COMMANDS.values()
+        for name, field in model.model_fields.items()
+        if takes_list(field) and name != "arch"
+    ],
+)
+def test_blanks_separate_in_every_list(model, name):
+    others = NEEDED.get(
+        model.command, {"star_file": "t.star"} if "star_file" in model.model_fields else {}
+    )
+    given = [f"--{other}={value}" for other, value in others.items() if other != name]
+    length = 2 if (model.command, name) == ("check", "cube_size") else 3
+    canon = "5000,6000,7000" if name == "defocus" else [*LISTS][length - 2]
+    read = {}
+    for written in LISTS[canon]:
+        apart = [*given, f"--{name}", *written.split()]
+        for words in ([*given, f"--{name}", written], [f"--{name}={written}", *given], apart):
+            value = getattr(parse(words, model), name)
+            read[" ".join(words)] = value
+        content = {**others, name: written}
+        assert getattr(validated(model, content, []), name) == value
+    assert len(set(read.values())) == 1, read
+    numbers = value.split(",") if isinstance(value, str) else value
+    assert [float(number) for number in numbers] == [float(n) for n in canon.split(",")]
+
+
+def test_lists_do_not_swallow_what_follows():
+    assert refine("--gpuID", "0", "1", "t.star").star_file == Path("t.star")
+    assert refine("t.star", "--tomo_idx", "[1,2", "--epochs", "3").epochs == 3
+    assert refine("t.star", "--tomo_idx", "1", "-", "3", "7").tomo_idx == "1-3,7"
     words = ["folder", "--defocus", "[39057,", "14817]", "--voltage", "200"]
     assert parse(words, PrepareStarParameters).defocus == (39057.0, 14817.0)
+    several = parse(["--arch", "[unet-small", "HSFormer]"], CheckParameters)
+    assert several.arch == ("unet-small", "HSFormer")
 
 
 def test_the_positionals_by_name():

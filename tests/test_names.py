@@ -1,3 +1,5 @@
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,53 @@ def test_what_relion_puts_before_a_name_is_no_word_of_it():
         "unused": [],
     }
     assert found(["rec_TS_1", "rec_TS_1_b"], ["TS_1_b.tlt"])["rec_TS_1"] == []
+
+
+def as_defined(names: list[str], called: list[str]) -> dict[str, list[str]]:
+    """The files that suit each name best, asked pair by pair."""
+
+    def extends(longer, shorter):
+        rest = longer[len(shorter) :]
+        if not longer.startswith(shorter) or rest[:1] not in set("_-. ") or not rest:
+            return False
+        return any(letter.isalpha() for letter in re.split(r"[_\- ]", rest[1:])[0])
+
+    def rank(name, word, others):
+        if word == name:
+            return 0, 0
+        if word in others:
+            return None
+        if extends(word, name):
+            longer = any(len(o) > len(name) and extends(word, o) for o in others)
+            return None if longer else (1, len(word))
+        return (2, -len(word)) if extends(name, word) else None
+
+    plain = {name: name.removeprefix("rec_") for name in names}
+    best = {}
+    for name in names:
+        ranked = {}
+        for word in called:
+            r = rank(name, word, names) or rank(plain[name], word, list(plain.values()))
+            if r is not None:
+                ranked.setdefault(r, []).append(f"{word}.tlt")
+        best[name] = ranked[min(ranked)] if ranked else []
+    return best
+
+
+WORDS = st.lists(st.sampled_from(["rec", "TS", "1", "2", "a", "b3"]), min_size=1, max_size=4)
+NAMES = st.lists(WORDS.map("_".join), min_size=1, max_size=6, unique=True)
+
+
+@given(NAMES, NAMES)
+def test_files_are_found_as_pair_by_pair(names, called):
+    result = found(names, [f"{word}.tlt" for word in called])
+    assert {name: result[name] for name in names} == as_defined(names, called)
+
+
+def test_thousands_are_paired_at_once():
+    names = [f"rec_TS_{number:04d}_10.00Apx" for number in range(2000)]
+    files = [f"TS_{number:04d}{end}" for number in range(2000) for end in (".tlt", "_b.mrc")]
+    began = time.process_time()
+    result = found(names, files)
+    assert time.process_time() - began < 2
+    assert all(result[name] == [f"TS_{i:04d}.tlt"] for i, name in enumerate(names))

@@ -142,6 +142,26 @@ def test_select_refuses_what_is_not_there(tmp_path, words):
         TomogramTable.read(path).select(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("1-2000000", r"no tomogram 3-4, 6-2000000 .* \(1-2, 5\)"),
+        ("1-999999999", "no tomogram 3-4, 6-999999999 "),
+        ("5-9", "no tomogram 6-9 "),
+        ("1,3", "no tomogram 3 "),
+        ("1-4", "no tomogram 3-4 "),
+        ("1-" + "9" * 5000, "is no index"),
+        (",".join(map(str, range(1, 5000))), "no tomogram 3 "),
+    ],
+)
+def test_what_is_not_there_is_said_in_few_words(tmp_path, words, said):
+    path = tmp_path / "a.star"
+    write_table(path, pd.DataFrame({"rlnIndex": [1, 2, 5], "rlnTomoName": list("abc")}))
+    with pytest.raises(InputError, match=said) as caught:
+        TomogramTable.read(path).select(words)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path):
     path = tmp_path / "t.star"
     path.write_text(OURS, encoding="utf-8-sig")

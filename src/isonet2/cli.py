@@ -18,6 +18,7 @@ from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import PROGRAM, ordered, overview, page
 from isonet2.parameters.names import nearest, spellings, unknown
 from isonet2.parameters.record import Model, package_version, read_values, validated
+from isonet2.parameters.shared import takes_list
 from isonet2.parameters.words import fold
 
 PROGRAMS = {"gui": "isonet2.gui.server"}
@@ -25,6 +26,7 @@ PROGRAMS = {"gui": "isonet2.gui.server"}
 _TRUTH = {"true", "false", "yes", "no", "1", "0", "on", "off"}
 _DASHES = "\u2013\u2014"  # en and em dash
 _MINUS = "\u2212"
+_MEMBER = re.compile(r"[\d.,+-][\d.,e+-]*[\])]?", re.IGNORECASE)
 _OPTION = re.compile(r"--?[^\W\d]")
 
 
@@ -218,7 +220,7 @@ def _value(
 ) -> str:
     """Take the value of parameter `name` off `rest`; empty where there is none.
 
-    A switch may stand alone and then means True; a list in brackets may hold blanks.
+    A switch may stand alone and then means True; the members of a list may be words of their own.
     """
     fields = model.model_fields
     is_switch = name in fields and bool in members(fields[name].annotation)
@@ -228,9 +230,15 @@ def _value(
     if is_switch and awaited and rest[0].casefold() not in _TRUTH:
         return "True"
     value = rest.pop(0)
-    while value.startswith("[") and "]" not in value and rest:
-        value += rest.pop(0)
+    if name in fields and takes_list(fields[name]):
+        while rest and not _OPTION.match(rest[0]) and (_open(value) or _MEMBER.fullmatch(rest[0])):
+            value += f" {rest.pop(0)}"
     return value
+
+
+def _open(value: str) -> bool:
+    """Whether a list in brackets goes on."""
+    return value[:1] in ("[", "(") and value[-1:] not in ("]", ")")
 
 
 def _write(text: str) -> None:

@@ -172,7 +172,8 @@ def _matching(
     names = [source.name for source in sources]
     found, unused = match(names, files, suffixes)
     if reader is not None:
-        fitting = [file for file in files if file not in unused and holds(reader, file)]
+        strange = set(unused)
+        fitting = [file for file in files if file not in strange and holds(reader, file)]
         better, _ = match(names, fitting, suffixes)
         found |= {name: paths for name, paths in better.items() if paths}
     for name, paths in found.items():

@@ -1,7 +1,7 @@
 """What a file name says: which tomogram, and which half of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from isonet2.data.formats import BY_SUFFIX
@@ -14,6 +14,7 @@ HALF = re.compile(
 )
 RELION = "rec_"
 """What RELION 5 puts before a tomogram's name, but not before the names of its other files."""
+WORD_ENDS = "_-. "
 ENDING = re.compile(r"[_\-. ]+(?:full|vol|avg|average)$", re.IGNORECASE)
 
 
@@ -84,39 +85,52 @@ def match(
     unused : list of Path
         Candidates that suit no name.
     """
+    called: dict[str, list[Path]] = {}
+    for file in files:
+        called.setdefault(tomogram_name(file, suffixes), []).append(file)
+    plain = {name: name.removeprefix(RELION) for name in names}
+    ranks, plain_ranks = _ranks(plain, called), _ranks(plain.values(), called)
+    order = {suffix: place for place, suffix in reversed(list(enumerate(suffixes)))}
+    place = {file: number for number, file in enumerate(files)}
     found: dict[str, list[Path]] = {}
     used: set[Path] = set()
-    plain = {name: name.removeprefix(RELION) for name in names}
     for name in names:
         ranked: dict[tuple[int, int, int], list[Path]] = {}
-        for file in files:
-            called = tomogram_name(file, suffixes)
-            rank = _rank(name, called, names) or _rank(plain[name], called, list(plain.values()))
-            if rank is not None:
-                suffix = file.suffix.lower()
-                position = suffixes.index(suffix) if suffix in suffixes else len(suffixes)
+        for word, rank in (plain_ranks[plain[name]] | ranks[name]).items():
+            for file in called[word]:
+                position = order.get(file.suffix.lower(), len(suffixes))
                 ranked.setdefault((*rank, position), []).append(file)
                 used.add(file)
-        found[name] = ranked[min(ranked)] if ranked else []
+        found[name] = sorted(ranked[min(ranked)], key=place.__getitem__) if ranked else []
     return found, [file for file in files if file not in used]
 
 
-def _rank(name: str, called: str, names: Sequence[str]) -> tuple[int, int] | None:
-    """How well a file's name suits a tomogram's, smallest is best; None when it does not."""
-    if called == name:
-        return 0, 0
-    if called in names:
-        return None
-    if _extends(called, name):
-        better = any(len(other) > len(name) and _extends(called, other) for other in names)
-        return None if better else (1, len(called))
-    return (2, -len(called)) if _extends(name, called) else None
+def _ranks(names: Iterable[str], called: Iterable[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """How well files' names suit each tomogram's, smallest is best; those that do not are absent.
+
+    Of tomograms whose names a file's extends, it belongs to that with the longest.
+    """
+    suiting: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in names}
+    extending: dict[str, list[str]] = {}
+    for name in suiting:
+        for root in _roots(name):
+            extending.setdefault(root, []).append(name)
+    for word in called:
+        if word in suiting:
+            suiting[word][word] = 0, 0
+            continue
+        for name in extending.get(word, ()):
+            suiting[name][word] = 2, -len(word)
+        root = next((root for root in _roots(word) if root in suiting), None)
+        if root is not None:
+            suiting[root][word] = 1, len(word)
+    return suiting
 
 
-def _extends(longer: str, shorter: str) -> bool:
-    """Whether a name is another one and at least one more word that is no mere number."""
-    rest = longer[len(shorter) :]
-    if not longer.startswith(shorter) or not re.match(r"[_\-. ]", rest):
-        return False
-    word = re.split(r"[_\- ]", rest[1:])[0]
-    return any(letter.isalpha() for letter in word)
+def _roots(name: str) -> Iterator[str]:
+    """Names that a name is with at least one more word that is no mere number, longest first."""
+    for place in reversed(range(len(name))):
+        if name[place] in WORD_ENDS:
+            word = re.split(r"[_\- ]", name[place + 1 :], maxsplit=1)[0]
+            if any(letter.isalpha() for letter in word):
+                yield name[:place]

@@ -1,8 +1,9 @@
 """The STAR table of tomograms: typed records out of it, and results back into it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -77,22 +78,52 @@ class TomogramTable:
         """
         if tomo_idx is None or tomo_idx.strip().lower() in {"all", "none", ""}:
             return self.tomograms
-        wanted: set[int] = set()
+        known = sorted(tomogram.index for tomogram in self.tomograms)
+        chosen: set[int] = set()
         for part in tomo_idx.split(","):
             first, _, last = part.strip().partition("-")
-            if not first.isdecimal() or (last and not last.isdecimal()):
+            if not all(end.isdecimal() and len(end) < 10 for end in (first, last or first)):
                 raise InputError(
-                    f"{parameter} {tomo_idx}: '{part}' is no index; write 1,3,5-7 or all"
+                    f"{parameter} {_short(tomo_idx)}: '{_short(part)}' is no index; write 1,3,5-7 "
+                    "or all"
                 )
-            wanted.update(range(int(first), int(last or first) + 1))
-        known = {tomogram.index for tomogram in self.tomograms}
-        if wanted - known or not wanted:
-            raise InputError(
-                f"{parameter} {tomo_idx}: there is no tomogram "
-                f"{', '.join(map(str, sorted(wanted - known)))} among those to choose from in "
-                f"{self.path} ({', '.join(map(str, sorted(known)))})"
-            )
-        return tuple(tomogram for tomogram in self.tomograms if tomogram.index in wanted)
+            low, high = int(first), int(last or first)
+            found = [index for index in known if low <= index <= high]
+            if low > high:
+                raise InputError(f"{parameter} {_short(tomo_idx)}: '{part}' runs backwards")
+            if len(found) <= high - low:
+                raise InputError(
+                    f"{parameter} {_short(tomo_idx)}: there is no tomogram "
+                    f"{_short(_gaps(found, low, high))} among those to choose from in {self.path} "
+                    f"({_short(ranges(known))})"
+                )
+            chosen.update(found)
+        return tuple(tomogram for tomogram in self.tomograms if tomogram.index in chosen)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Rising whole numbers in few words: "1-3, 7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return _spans(runs)
+
+
+def _spans(runs: Iterable[Sequence[int]]) -> str:
+    return ", ".join(f"{low}-{high}" if high > low else f"{low}" for low, high in runs)
+
+
+def _gaps(found: Sequence[int], low: int, high: int) -> str:
+    """Numbers from `low` to `high` that are not found."""
+    edges = [low - 1, *found, high + 1]
+    return _spans((a + 1, b - 1) for a, b in pairwise(edges) if b - a > 1)
+
+
+def _short(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def find_table(path: Path, blocks: Mapping[str, pd.DataFrame]) -> str:

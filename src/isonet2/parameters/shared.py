@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic.fields import FieldInfo
 
-from isonet2.parameters.base import Parameters, Shown
-from isonet2.parameters.words import fold, in_words
+from isonet2.parameters.base import Parameters, Shown, members
+from isonet2.parameters.words import fold, in_words, parted
 
 ARCHITECTURES = (
     "unet-small",
@@ -22,17 +23,17 @@ ARCHITECTURES = (
 )
 """Names of the networks that can be trained."""
 
-_INDICES = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_INDICES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 _UUID = re.compile(r"gpu-[0-9a-f]{4}[0-9a-f-]*")
 _MICROMETRE, _NANOMETRE = 1e4, 10.0
 _DEFOCUS = (2_000.0, 120_000.0)
 
 
 def _numbers(value: Any) -> Any:
-    """Split "[1,2]" or "1,2" into its members; one number stays one."""
+    """Split "[1,2]", "1,2" or "1 2" into its members; one number stays one."""
     if not isinstance(value, str):
         return value
-    parts = tuple(part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part)
+    parts = parted(value)
     return parts[0] if len(parts) == 1 and "[" not in value else parts
 
 
@@ -43,10 +44,12 @@ def _many_numbers(value: Any) -> Any:
 
 
 def _words(value: Any) -> Any:
-    """Write a list, as YAML or Python give it, as words with commas; "[0,1]" likewise."""
+    """Write a list, as YAML or Python give it, or "[0, 1]", or "0 1", as words with commas."""
     if isinstance(value, list | tuple):
         value = ",".join(str(member) for member in value)
-    return re.sub(r"[\s\[\]()]", "", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return ",".join(parted(re.sub(r"(?<=\d)\s+-\s+(?=\d)", "-", value)))
 
 
 def _gpu_list(value: str | None, info: ValidationInfo) -> str | None:
@@ -155,6 +158,12 @@ Defocus = Annotated[
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Processors = Annotated[int | None, Field(ge=1), Shown(auto=True)]
+
+
+def takes_list(field: FieldInfo) -> bool:
+    """Whether a value of `field` may be a list."""
+    by_words = any(isinstance(m, BeforeValidator) and m.func is _words for m in field.metadata)
+    return by_words or any(get_origin(member) is tuple for member in members(field.annotation))
 
 
 class StarParameters(Parameters):

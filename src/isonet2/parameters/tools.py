@@ -1,6 +1,5 @@
 """Parameters of the small commands around restoring: grids, spectra, tables, and the machine."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,12 +22,13 @@ from isonet2.parameters.shared import (
     Indices,
     StarParameters,
 )
+from isonet2.parameters.words import parted
 
 
 def _list(value: Any) -> Any:
-    """Split "[a,b]" or "a,b" into its members; one value is a list of one."""
+    """Split "[a,b]", "a,b" or "a b" into its members; one value is a list of one."""
     if isinstance(value, str):
-        return tuple(part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part)
+        return parted(value)
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
