@@ -30,8 +30,10 @@ def stem(path: Path | str, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> str:
     """
     name = Path(path).name
     known = {*suffixes, *VOLUME_SUFFIXES, OME}
-    while Path(name).suffix.lower() in known:
-        name = Path(name).stem
+    base, dot, ending = name.rpartition(".")
+    while base and dot + ending.lower() in known:
+        name = base
+        base, dot, ending = name.rpartition(".")
     return name
 
 
@@ -89,7 +91,8 @@ def match(
     for file in files:
         called.setdefault(tomogram_name(file, suffixes), []).append(file)
     plain = {name: name.removeprefix(RELION) for name in names}
-    ranks, plain_ranks = _ranks(plain, called), _ranks(plain.values(), called)
+    ranks = _ranks(plain, called)
+    plain_ranks = _ranks(plain.values(), called) if [*plain] != [*plain.values()] else ranks
     order = {suffix: place for place, suffix in reversed(list(enumerate(suffixes)))}
     place = {file: number for number, file in enumerate(files)}
     found: dict[str, list[Path]] = {}
@@ -121,9 +124,9 @@ def _ranks(names: Iterable[str], called: Iterable[str]) -> dict[str, dict[str, t
             continue
         for name in extending.get(word, ()):
             suiting[name][word] = 2, -len(word)
-        root = next((root for root in _roots(word) if root in suiting), None)
-        if root is not None:
-            suiting[root][word] = 1, len(word)
+        known = next((root for root in _roots(word) if root in suiting), None)
+        if known is not None:
+            suiting[known][word] = 1, len(word)
     return suiting
 
 
