@@ -1,0 +1,112 @@
+"""Starts queued jobs of the local lane when their turn comes.
+
+`python -m isonet2.jobs.dispatcher PROJECT`. It remembers nothing: all it knows it reads from the
+files of the jobs, so that it may be killed at any time. One is at work in a project; it leaves when
+there is nothing to do.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from isonet2.data.files import locked
+from isonet2.data.processes import Process
+from isonet2.errors import InputError
+from isonet2.jobs import descendants, gpus, start
+from isonet2.jobs.records import STATE, Job
+from isonet2.jobs.store import Jobs
+
+PAUSE = 1.0
+"""Seconds between two looks."""
+LAST_SAVE = 20.0
+"""Seconds that a command is given to save its state when its runner was killed."""
+_cleared: set[Process] = set()
+
+
+def turns(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs whose turn it is: the first that waits for no other one, of each kind of place.
+
+    Those with GPUs stand in one row, those on the processor in another, by priority and number;
+    nobody overtakes the head of a row. One job computes on the processor at a time; how many on
+    GPUs, the GPUs tell.
+    """
+    local = [job for job in jobs if job.lane == "local" and not job.has_ended]
+    ready = [job for job in local if job.status == "queued" and not job.reason and not job.now]
+    ready.sort(key=lambda job: (-job.priority, job.number))
+    on_gpus = [job for job in ready if job.gpus][:1]
+    working = any(not job.gpus and job not in ready and _is_at_work(job) for job in local)
+    return on_gpus + ([] if working else [job for job in ready if not job.gpus][:1])
+
+
+def _is_at_work(job: Job) -> bool:
+    return job.status == "running" or job.reason == "is starting"
+
+
+def tick(project: Jobs) -> bool:
+    """Start what can be started; False where there is nothing left to start or to watch."""
+    while True:
+        jobs = project.list()
+        _clear_away(jobs)
+        begun = False
+        if not project.paused:
+            for job in turns(jobs):
+                begun |= _has_its_gpus(job) and _begin(job)
+        if not begun:
+            waiting = [j for j in jobs if j.lane == "local" and not j.has_ended]
+            return bool(waiting) and not (project.paused and not any(map(_is_at_work, waiting)))
+
+
+def _has_its_gpus(job: Job) -> bool:
+    free = gpus.free() if job.gpus else []
+    try:
+        named = gpus.asked_for(job.gpu_ids) if job.gpu_ids is not None else []
+    except InputError:
+        return True  # its runner says what is wrong
+    return len(free) >= job.gpus and all(gpu in free for gpu in named)
+
+
+def _begin(job: Job) -> bool:
+    """Start a job's runner and wait until it has begun; False where that came to nothing.
+
+    It may have lost its GPU to a job of another project in that moment.
+    """
+    runner = start.runner(job.folder)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if (job.folder / STATE).exists():
+            return True
+        if runner.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return False
+
+
+def _clear_away(jobs: Sequence[Job]) -> None:
+    """End what is left of jobs whose runners were killed here, once it had time to save."""
+    for job in jobs:
+        if job.status == "lost" and job.process is not None and job.process not in _cleared:
+            _cleared.add(job.process)
+            alive = partial(descendants.of_job, job.folder)
+            descendants.end(alive, descendants.waiting(LAST_SAVE))
+
+
+def main(words: Sequence[str]) -> int:
+    """Dispatch until there is nothing to do."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    project = Jobs(Path(words[0]))
+    while True:
+        try:
+            with locked(project.hidden / start.DISPATCHER, timeout=1):
+                while tick(project):
+                    time.sleep(PAUSE)
+        except InputError:
+            return 0
+        if not tick(project):  # what came while the lock said that somebody is here
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,233 @@
+"""What the files of a job say: `Job`, read from its folder."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from isonet2.data.files import atomic_path
+from isonet2.data.processes import Process
+from isonet2.data.progress import Progress, read_progress
+from isonet2.errors import InputError
+
+JOB, CARD, STATE, BATCH = "job.json", "card.json", "state.json", "batch.json"
+CLAIM, CANCEL, LOG = "claimed", "cancel", "log.txt"
+HIDDEN = ".isonet"
+"""Folder in a project that holds what belongs to no single job."""
+
+BEAT = 5.0
+"""Seconds between two signs of life of a runner."""
+SILENCE = 60.0
+"""Seconds without one after which a job on another host counts as lost."""
+STARTING = 30.0
+"""Seconds that a runner may take from its claim to its first sign of life."""
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost", "skipped"]
+ENDED = ("succeeded", "failed", "cancelled", "lost", "skipped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as its files have it now.
+
+    Attributes
+    ----------
+    number, kind
+        Its number among all jobs of the project, and the command's name.
+    project, folder
+        Where the command works, and the job's own folder.
+    argv
+        What is run: words, never a line for a shell.
+    parameters
+        What was set of the command's parameters, for a form; empty for other programs.
+    results
+        Folder of the command's results.
+    inputs, outputs
+        Files and folders that it reads, and that it makes or notes results in.
+    after
+        Numbers of the jobs that must succeed first.
+    lane
+        Where it runs: `local`, or the name of a lane.
+    gpus
+        How many GPUs it takes.
+    gpu_ids
+        Those that the user chose; None for any.
+    resumes
+        Whether the command goes on from a saved state with `--resume True`.
+    request
+        What a lane is asked for beside `gpus`: cpus, memory, time, partition, extra.
+    now
+        Whether it was started at once, past the queue.
+    submitted, started, ended
+        Seconds since 1970.
+    name, notes, priority
+        What people write on it; higher priority goes first.
+    status, reason
+        Where it stands, and why: of a queued job what it waits for, of one that did not succeed
+        what went wrong.
+    process
+        Its runner.
+    attempt
+        1, and one more for each time that it was run again.
+    devices
+        GPUs that it has or had.
+    exit_code
+        Of the command; below 0 the signal that ended it.
+    last_lines
+        End of the log of a job that did not succeed.
+    batch
+        Its number at the scheduler of its lane.
+    """
+
+    number: int
+    kind: str
+    project: Path
+    folder: Path
+    argv: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    results: Path
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
+    lane: str = "local"
+    gpus: int = 0
+    gpu_ids: str | None = None
+    resumes: bool = False
+    request: Mapping[str, str] = field(default_factory=dict)
+    now: bool = False
+    submitted: float
+    started: float | None = None
+    ended: float | None = None
+    name: str = ""
+    notes: str = ""
+    priority: int = 0
+    status: Status = "queued"
+    reason: str = ""
+    process: Process | None = None
+    attempt: int = 1
+    devices: tuple[str, ...] = ()
+    exit_code: int | None = None
+    last_lines: tuple[str, ...] = ()
+    batch: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.status in ENDED
+
+    @property
+    def place(self) -> str:
+        """Its folder as people name it: `refine/job007`."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def log(self) -> Path:
+        """File of all that the command says."""
+        return self.folder / LOG
+
+    def progress(self) -> Progress | None:
+        """What the command tells of itself; None before it does, or where it never does."""
+        told = read_progress(self.results)
+        if told is None or self.started is None or told.updated < self.started:
+            return None
+        return told
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a record; empty where there is none, or none that can be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        record = json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
+    except (OSError, ValueError):
+        return {}
+    finally:
+        os.close(descriptor)
+    return record if isinstance(record, dict) else {}
+
+
+def read_job(folder: Path) -> Job | None:
+    """Read a job by its folder; None where no job is, or one that is being made.
+
+    Whether it is skipped, and what the scheduler of a lane says of it, others add.
+
+    Raises
+    ------
+    InputError
+        For a record that no program of ours wrote.
+    """
+    place = str(folder)
+    told = read_json(f"{place}/{JOB}")
+    if not told:
+        return None
+    there = set(os.listdir(place))  # noqa: PTH208 - names are all that is wanted, for many jobs
+    card = read_json(f"{place}/{CARD}") if CARD in there else {}
+    batch = read_json(f"{place}/{BATCH}") if BATCH in there else {}
+    state = read_json(f"{place}/{STATE}") if STATE in there else {}
+    project = Path(told.get("project", ""))
+    made = {
+        "folder": folder,
+        "project": project,
+        "results": project / told.get("results", ""),
+        "batch": batch.get("id"),
+        "process": Process(**state["process"]) if state else None,
+    }
+    try:
+        known = {**told, **state, **card, **made}
+        job = Job(**{k: _frozen(v) for k, v in known.items() if k in _FIELDS})
+    except TypeError as error:
+        raise InputError(f"{folder / JOB}: is damaged; move {folder} away") from error
+    return _as_it_is(job, state["heartbeat"]) if state else _not_begun(job)
+
+
+_FIELDS = frozenset(f.name for f in fields(Job))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_it_is(job: Job, heartbeat: float) -> Job:
+    """Doubt what a runner wrote that may be gone."""
+    process = job.process
+    if job.status != "running" or process is None:
+        return job
+    lives = process.lives()
+    if lives is None:
+        lives = time.time() - heartbeat < SILENCE
+    if lives:
+        return job
+    return replace(
+        job,
+        status="lost",
+        ended=heartbeat,
+        reason=f"what ran it on {process.host} is gone without a last word: it was killed, or the "
+        "machine went down",
+    )
+
+
+def _not_begun(job: Job) -> Job:
+    """Tell a job that waits from one that is starting, was cancelled, or never came to run."""
+    claim = job.folder / CLAIM
+    try:
+        age = time.time() - claim.stat().st_mtime
+    except OSError:
+        if (job.folder / CANCEL).exists():
+            return replace(job, status="cancelled", reason="cancelled before it began")
+        return job
+    told = read_json(claim)
+    lives = Process(**told).lives() if told else None
+    if lives or (lives is None and age < STARTING):
+        return replace(job, reason="is starting")
+    return replace(job, status="lost", reason="what was to run it is gone before it began")
