@@ -208,6 +208,14 @@ def test_all_problems_of_a_call_come_at_once():
     assert "output_dir has no value" in text
 
 
+def test_a_wildcard_that_the_shell_wrote_out_is_one_sentence():
+    files = [f"EVN/TS_{number}.mrc" for number in range(41)]
+    found = problems(["--even", *files, "--odd", "ODD"], PrepareStarParameters)
+    assert len(found) == 1
+    assert "of a wildcard give the folder, or put it in quotes" in found[0]
+    assert "and 34 more" in found[0]
+
+
 def test_a_missing_table_is_named():
     (sentence,) = problems([])
     assert sentence.startswith("star_file is missing (STAR table")

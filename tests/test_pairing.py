@@ -139,3 +139,107 @@ def test_missing_and_empty_folders(project):
     refused("--even gone: no such folder", even="gone")
     Path("empty").mkdir()
     refused("--odd empty: holds no files .mrc", odd="empty")
+
+
+def test_dangling_links_are_named(project):
+    for name in ("EVN/TS_04_EVN.mrc", "ODD/TS_04_ODD.mrc"):
+        Path(name).symlink_to("/gone/of_TS_04.mrc")
+    said = refused(r"EVN/TS_04_EVN\.mrc: is a link to /gone/of_TS_04\.mrc, which is not there")
+    assert "ODD/TS_04_ODD.mrc: is a link" in said
+    assert "no file called" not in said
+    Path("EVN/TS_04_EVN.mrc").unlink()
+    volume(Path("EVN/TS_04_EVN.mrc"), 7)
+    said = refused(r"ODD/TS_04_ODD\.mrc: is a link to")
+    assert "no file called" not in said
+
+
+def test_one_volume_of_each_tomogram_is_taken(project, caplog):
+    """AreTomo writes halves, another voxel size and spectra into the folder of the tomograms."""
+    names = ("TS_01", "TS_02")
+    for seed, name in enumerate(names):
+        volume(Path(f"tomos/{name}_Vol.mrc"), seed)
+        volume(Path(f"tomos/{name}_2ND_Vol.mrc"), seed + 10, voxel=13.5, shape=(16, 18, 20))
+        volume(Path(f"tomos/{name}_CTF.mrc"), seed + 20, shape=(41, 32, 32))
+        volume(Path(f"tomos/{name}.st"), seed + 25, shape=(41, 32, 32))
+        for half, word in enumerate(("EVN", "ODD")):
+            volume(Path(f"tomos/{name}_{word}_Vol.mrc"), seed + 30 + 10 * half)
+    rows = run(full="tomos")
+    assert [row["rlnTomoName"] for row in rows] == [f"tomos/{name}_Vol.mrc" for name in names]
+    for left in ("TS_01.st", "TS_01_2ND_Vol.mrc", "TS_01_CTF.mrc", "TS_01_EVN_Vol.mrc"):
+        assert left in caplog.text
+    rows = run(even="tomos", odd="tomos")
+    halves = [row["rlnTomoReconstructedTomogramHalf2"] for row in rows]
+    assert halves == [f"tomos/{name}_ODD_Vol.mrc" for name in names]
+    for path in Path("tomos").glob("TS_??_Vol.mrc"):
+        path.unlink()
+    refused(
+        "--full tomos: .*: halves by their names; give --even", full="tomos", even=None, odd=None
+    )
+
+
+def test_stacks_of_images_are_no_tomograms(project):
+    volume(Path("stacks/TS_01.st"), 1, shape=(41, 32, 32))
+    for place in ("stacks", "stacks/TS_01.st"):
+        refused("TS_01.st: images of a tilt series", full=place, even=None, odd=None)
+
+
+def test_unequal_voxel_sizes_of_tomograms_are_said(project, caplog):
+    for seed, name in enumerate(("EVN/TS_03_EVN.mrc", "ODD/TS_03_ODD.mrc")):
+        volume(Path(name), seed, voxel=13.5)
+    halves()
+    assert "voxels of 10 A (TS_01) and 13.5 A (TS_03): a network learns" in caplog.text
+
+
+def test_tomograms_stand_in_the_order_in_which_people_count(project):
+    for seed, number in enumerate((1, 2, 10, 11)):
+        volume(Path(f"t/TS_{number}.mrc"), seed)
+    rows = run(full="t", defocus="21000,22000,23000,24000")
+    assert [(row["rlnTomoName"], row["rlnDefocus"]) for row in rows] == [
+        ("t/TS_1.mrc", "21000"),
+        ("t/TS_2.mrc", "22000"),
+        ("t/TS_10.mrc", "23000"),
+        ("t/TS_11.mrc", "24000"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("even", "odd"),
+    [
+        ("series", "series"),
+        ("series/*/*EVN*", "series/*/*ODD*"),
+        ("series/TS_*", "series/TS_*"),
+        ("{here}/series/*/*_EVN_*.mrc", "{here}/series/*/*_ODD_*.mrc"),
+    ],
+)
+def test_one_folder_for_each_series(project, even, odd):
+    for seed, name in enumerate(("TS_1", "TS_2", "TS_10")):
+        for half, word in enumerate(("EVN", "ODD")):
+            volume(Path(f"series/{name}/{name}_{word}_Vol.mrc"), seed + 10 * half)
+    rows = run(even=even.format(here=Path.cwd()), odd=odd.format(here=Path.cwd()))
+    found = [Path(row["rlnTomoReconstructedTomogramHalf2"]).name for row in rows]
+    assert found == ["TS_1_ODD_Vol.mrc", "TS_2_ODD_Vol.mrc", "TS_10_ODD_Vol.mrc"]
+
+
+def test_a_pattern_without_files_and_names_that_are_one(project):
+    refused(r"--even EVN/x\*\.mrc: no file or folder has such a name", even="EVN/x*.mrc")
+    for seed, name in enumerate(("TS_1", "TS_2", "TS_3")):
+        volume(Path(f"series/{name}/volume.mrc"), seed)
+    refused(
+        r"series/TS_1/volume\.mrc, .* all are tomogram volume in --full; keep one, or give each",
+        full="series",
+        even=None,
+        odd=None,
+    )
+
+
+def test_many_names_are_few_in_a_sentence(project, caplog):
+    for number in range(41):
+        Path(f"EVN/note_{number}.txt").write_text("x")
+        volume(Path(f"masks/other_{number}.mrc"), number)
+    for name in ("TS_01", "TS_03"):
+        volume(Path(f"masks/{name}.mrc"), 1)
+    with caplog.at_level("INFO"):
+        halves(mask_folder="masks")
+    assert "left out note_0.txt" in caplog.text
+    assert caplog.text.count("and 36 more") == 2
+    assert max(map(len, caplog.text.splitlines())) < 300

@@ -12,7 +12,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-from isonet2.errors import InputError, sentence
+from isonet2.errors import InputError, few, sentence
 from isonet2.parameters.base import Parameters, members, shown
 from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import PROGRAM, ordered, overview, page
@@ -167,6 +167,7 @@ def _pairs(
     """Each parameter's name and value, as they come; what is wrong goes to `problems`."""
     waiting = [name for name in ordered(model) if shown(model.model_fields[name]).positional]
     rest = list(words)
+    strange: list[str] = []
     while rest:
         word = rest.pop(0)
         if _OPTION.match(word):
@@ -178,13 +179,17 @@ def _pairs(
         else:
             written, value = word, word
             name = waiting[0] if waiting else None
-        if name is None:
+        if name is None and not _OPTION.match(word):
+            strange.append(word)
+        elif name is None:
             problems.append(_not_known(written, model))
         elif not value:
             problems.append(f"{name} has no value: write {written} and a value.")
         else:
             yield name, value
         waiting = [other for other in waiting if other != name]
+    if strange:
+        problems.append(_no_place_for(strange, model))
 
 
 def _name(written: str, model: type[Parameters]) -> str | None:
@@ -207,12 +212,20 @@ def _tutorial_odd(
 
 
 def _not_known(written: str, model: type[Parameters]) -> str:
-    """Say that `model` has no parameter of this name, or no place for this value."""
+    """Say that `model` has no parameter of this name."""
     word = written.lstrip("-")
-    if not _OPTION.match(written):
-        return f"{model.command} does not know what {word} is for: write --name {word}."
     mark = "-" if len(word) == 1 else "--"
     return unknown(word, model, COMMANDS.values(), mark)
+
+
+def _no_place_for(words: Sequence[str], model: type[Parameters]) -> str:
+    """Say that `model` has no place for these values; many are a wildcard's."""
+    if len(words) == 1 and not Path(words[0]).suffix:
+        return f"{model.command} does not know what {words[0]} is for: write --name {words[0]}."
+    return (
+        f"{model.command} does not know what {few(words)} {'is' if len(words) == 1 else 'are'} "
+        "for: write --name before it; of a wildcard give the folder, or put it in quotes."
+    )
 
 
 def _value(

@@ -1,6 +1,7 @@
 """The one exception for everything that a user can cause and mend."""
 
 import errno
+from collections.abc import Sequence
 
 _REMEDIES = {
     errno.ENOSPC: "make room there, or choose another folder",
@@ -20,6 +21,13 @@ class InputError(Exception):
     The sentence names the file or parameter, the value, and the remedy. The command
     line prints it without a traceback and ends with exit status 2.
     """
+
+
+def few(names: Sequence[object], most: int = 5) -> str:
+    """Join names as a list does, the first `most` of them: "a, b and 39 more"."""
+    more = len(names) - most
+    shown = ", ".join(map(str, names[:most] if more > 1 else names))
+    return f"{shown} and {more} more" if more > 1 else shown
 
 
 def sentence(error: OSError) -> str | None:

@@ -18,7 +18,7 @@ from isonet2.data.series import holds
 from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
 from isonet2.data.tomograms import SUBTOMOGRAMS
 from isonet2.data.volumes import Volume, open_volume
-from isonet2.errors import InputError
+from isonet2.errors import InputError, few
 from isonet2.parameters import PrepareStarParameters
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Findings:
     def tell(self) -> None:
         """Log the remarks; raise the problems."""
         for text, names in self.remarks.items():
-            log.warning("%s%s", text, f" ({', '.join(names)})" if names else "")
+            log.warning("%s%s", text, f" ({few(names)})" if names else "")
         if self.problems:
             raise InputError("\n".join(self.problems))
 
@@ -183,7 +183,7 @@ def _matching(
             several = " and ".join(path.name for path in paths)
             findings.problems.append(f"--{option} {folder}: {several} suit {name}; keep one")
     if unused:
-        words = ", ".join(path.name for path in unused)
+        words = few([path.name for path in unused])
         findings.remark(f"--{option} {folder}: suits no tomogram: {words}")
     return [found[source.name][0] if found[source.name] else None for source in sources]
 

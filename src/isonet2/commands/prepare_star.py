@@ -18,6 +18,7 @@ from isonet2.commands.companions import (
     tilt_columns,
     tilt_files_of,
 )
+from isonet2.commands.earlier import keep_results
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import AVERAGE_LABEL, edges, is_labelled
@@ -27,6 +28,7 @@ from isonet2.data.pairing import (
     check,
     find_sources,
     isotropic,
+    unlike_sizes,
 )
 from isonet2.data.star import write_table
 from isonet2.data.tomograms import RecordReader, Tomogram
@@ -98,10 +100,7 @@ def _table(
         "rlnTomoName": averages,
         "rlnTomoReconstructedTomogramHalf1": [source.half1 for source in sources],
         "rlnTomoReconstructedTomogramHalf2": [source.half2 for source in sources],
-        "rlnPixelSize": [
-            _pixel_size(p.pixel_size, source.name, volumes[source.name], findings)
-            for source in sources
-        ],
+        "rlnPixelSize": _pixel_sizes(p, sources, volumes, findings),
         "rlnDefocus": ctf.pop("rlnDefocus"),
         "rlnVoltage": [p.voltage] * count,
         "rlnSphericalAberration": [p.cs] * count,
@@ -118,7 +117,9 @@ def _table(
         **tilts,
         **ctf,
     }
-    return pd.DataFrame(columns, dtype=object)
+    table = pd.DataFrame(columns, dtype=object)
+    keep_results(p.star_name, table, [source.name for source in sources])
+    return table
 
 
 def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, list[Volume]]:
@@ -138,6 +139,21 @@ def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, l
                     name,
                 )
     return volumes
+
+
+def _pixel_sizes(
+    p: PrepareStarParameters,
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: Findings,
+) -> list[float | None]:
+    """Pixel sizes in angstrom; that they differ is said."""
+    names = [source.name for source in sources]
+    sizes = [_pixel_size(p.pixel_size, name, volumes[name], findings) for name in names]
+    unlike = unlike_sizes({name: size for name, size in zip(names, sizes, strict=True) if size})
+    if unlike:
+        findings.remark(unlike)
+    return sizes
 
 
 def _pixel_size(

@@ -12,6 +12,7 @@ from isonet2.commands.predict import predict
 from isonet2.commands.training_run import TrainingRun, previewed
 from isonet2.data.files import locked, make_folder
 from isonet2.data.inspection import mixed_up
+from isonet2.data.pairing import unlike_sizes
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters, write_parameters
@@ -148,6 +149,9 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
             )
         except InputError as error:
             problems.append(str(error))
+    sizes = {s.name: s.pixel_size for s in sources}
+    if unlike := unlike_sizes(sizes):
+        log.warning(unlike)
     pairs = [(s.first.volume, s.second.volume) for s in sources if s.second is not s.first]
     problems += mixed_up(pairs)
     if problems:

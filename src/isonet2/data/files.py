@@ -43,6 +43,15 @@ def make_folder(path: Path | str) -> Path:
     return folder
 
 
+def refuse_dangling(path: Path) -> None:
+    """Raise InputError for a link whose file is not there."""
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            f"{path}: is a link to {path.readlink()}, which is not there; mend the link, or "
+            "remove it"
+        )
+
+
 def refuse_to_replace(output: Path, source: Path, parameter: str) -> None:
     """Raise InputError when a file would be written over what it is made from."""
     if output.resolve() == source.resolve():

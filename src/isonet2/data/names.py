@@ -37,6 +37,12 @@ def stem(path: Path | str, suffixes: Sequence[str] = VOLUME_SUFFIXES) -> str:
     return name
 
 
+def natural(path: Path | str) -> list[tuple[int, str]]:
+    """Key that sorts names as people count: TS_2 before TS_10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+
 def half(path: Path | str) -> int | None:
     """1 for the even half, 2 for the odd one, None when the name does not say."""
     found = list(HALF.finditer(stem(path)))

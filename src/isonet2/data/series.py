@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 from xml.etree import ElementTree
 
+from isonet2.data.files import refuse_dangling
 from isonet2.errors import InputError
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ def read_by_ending(path: Path, readers: Mapping[str, Callable[[Path], T]], kind:
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise InputError(f"{path}: not a {kind} (unknown ending); use one of {', '.join(readers)}")
+    refuse_dangling(path)
     try:
         return readers[suffix](path)
     except FileNotFoundError as error:
