@@ -17,14 +17,16 @@ from run import noisy_halves, noisy_source
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from isonet2.machine.devices import autocast_type, choose_devices
+from isonet2.machine.ranks import make_fabric
 from isonet2.networks import build_network, channels_last
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.prediction.orientations import orientations
+from isonet2.prediction.replicas import Replicas
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
-from isonet2.training.devices import autocast_type, choose_devices, make_fabric
 from isonet2.training.loop import Descent
 from isonet2.training.objectives import Recipe
-from isonet2.training.prediction import Replicas, orientations
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start

@@ -33,9 +33,9 @@ from isonet2 import (
 )
 from isonet2.data.star import TomogramTable, update
 from isonet2.data.volumes import open_volume
+from isonet2.opening.rows import sectors_of
 from isonet2.physics.metrics import compare
 from isonet2.reports.table import show_table
-from isonet2.training.sources import sectors_of
 
 CUBES = 4
 """That count as one step, whatever a recipe's batches hold."""

@@ -26,18 +26,24 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from isonet2.data.volumes import VolumeWriter, open_volume, statistics
+from isonet2.machine.devices import autocast_type
 from isonet2.networks import build_network
+from isonet2.opening.halves import Half
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
+from isonet2.physics.geometry import Geometry
+from isonet2.prediction.orientations import WAYS
+from isonet2.prediction.replicas import Replicas
+from isonet2.prediction.restoring import restore
+from isonet2.prediction.tiles import fitted_tiles
+from isonet2.prediction.usage import Usage
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
-from isonet2.training.devices import autocast_type
 from isonet2.training.loop import Descent, _follow
 from isonet2.training.objectives import METHODS, Recipe
-from isonet2.training.prediction import WAYS, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
-from isonet2.training.tomogram import Half, Source
+from isonet2.training.tomogram import Source
 
 LOW, HIGH = -60.0, 60.0
 PARTS = ["step", "loading", "predict", "memory", "start", "growth", "scale"]
@@ -79,7 +85,8 @@ def noisy_source(folder: Path, count: int = 64) -> Source:
     """The halves that are in a folder."""
     volumes = [open_volume(folder / f"TS_01_{name}.mrc") for name in ("EVN", "ODD")]
     first, second = (Half(volume, statistics(volume)) for volume in volumes)
-    return Source("TS_01", first, second, ((LOW, HIGH),), ContrastTransfer(30000.0), 10.0, count)
+    geometry = Geometry(((LOW, HIGH),), ContrastTransfer(30000.0), 10.0)
+    return Source("TS_01", first, second, geometry, count)
 
 
 @dataclass
@@ -242,12 +249,13 @@ def our_prediction(
     source = noisy_source(folder)
     precision = autocast_type(torch.device("cpu"), True)
     replicas = Replicas([network.eval()], [torch.device("cpu")], precision)
-    geometry = Geometry(source.sectors, None, 10.0)
+    usage = Usage(cube, CtfTreatment())
+    geometry = Geometry(source.geometry.sectors, None, 10.0)
     plans = fitted_tiles(source.first.volume.shape, cube, 1.5, replicas.multiple)
     halves = [source.first, source.second]
 
     def restored() -> None:
-        restore(replicas, halves, geometry, CtfTreatment(), lambda r, b: None, plans, ways=ways)
+        restore(replicas, halves, geometry, usage, lambda r, b: None, plans, ways=ways)
 
     return restored
 

@@ -11,10 +11,12 @@ from star_files import OURS, RELION, SERIES, put
 
 from isonet2.data.star import write_table
 from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.opening.halves import Half
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.fourier import apply_filter
+from isonet2.physics.geometry import Geometry
 from isonet2.physics.wedge import measured
-from isonet2.training.tomogram import Half, Source
+from isonet2.training.tomogram import Source
 
 torch.set_num_threads(1)
 
@@ -46,7 +48,8 @@ def halves(tmp_path_factory):
 def source(halves):
     """The two halves as training sees them."""
     first, second = (Half(v, statistics(v)) for v in map(open_volume, halves[:2]))
-    return Source("TS_01", first, second, SECTORS, ContrastTransfer(30000.0), 10.0, 6)
+    geometry = Geometry(SECTORS, ContrastTransfer(30000.0), 10.0)
+    return Source("TS_01", first, second, geometry, 6)
 
 
 @pytest.fixture

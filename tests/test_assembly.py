@@ -8,14 +8,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from isonet2.data.volumes import Statistics
+from isonet2.opening.halves import Half
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.fourier import distinct_radii
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
-from isonet2.training.tomogram import Half
 
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
 
@@ -63,7 +64,7 @@ def zeros(seeds, stream, shape, device):
 def quiet(monkeypatch):
     """What torch cannot do without a device: random numbers. Filters kept from before are gone."""
     monkeypatch.setattr(objectives, "white_noise", zeros)
-    for kept in (assembly._measured, assembly._slots, objectives._edge):
+    for kept in (assembly._measured, objectives._edge, distinct_radii):
         kept.cache_clear()
 
 
@@ -104,19 +105,20 @@ def test_a_step_never_waits_for_the_device(source, quiet, method, loss):
 
 
 def test_masks_of_tomograms_with_different_tilts_are_their_own(source):
-    gaps = replace(source, sectors=((-60.0, -20.0), (-5.0, 10.0), (30.0, 55.0)))
+    three = ((-60.0, -20.0), (-5.0, 10.0), (30.0, 55.0))
+    gaps = replace(source, geometry=replace(source.geometry, sectors=three))
     sources = [replace(source, count=3), replace(gaps, count=3)]
     samples = batches_of(sources, random_rot_weight=0.5)
     assert len({sample.draw.source for sample in samples}) == 2
     batch = Assembler(sources, CtfTreatment(), CPU)(samples)
     for row, sample in enumerate(samples):
-        sectors = sources[sample.draw.source].sectors
+        sectors = sources[sample.draw.source].geometry.sectors
         assert torch.equal(batch.measured[row, 0], measured((16,) * 3, sectors))
         turned = measured((16,) * 3, sectors, sample.draw.rotation)
         assert torch.equal(batch.turned[row, 0], turned)
     shape = batch.wide.first.shape[-3:]
     for place, row in enumerate(batch.wide.rows):
-        sectors = sources[samples[row].draw.source].sectors
+        sectors = sources[samples[row].draw.source].geometry.sectors
         assert torch.equal(batch.wide.measured[place, 0], measured(shape, sectors))
 
 

@@ -15,6 +15,7 @@ from isonet2.commands.refine import refine
 from isonet2.data.blocks import read_star
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.machine.devices import choose_devices
 from isonet2.parameters import (
     CheckParameters,
     DeconvParameters,
@@ -24,8 +25,7 @@ from isonet2.parameters import (
     PsfParameters,
     RefineParameters,
 )
-from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.devices import choose_devices
+from isonet2.prediction.checkpoint import Checkpoint
 
 EDGE = 64
 NETWORK, WIENER = {"CTF_mode": "network"}, {"CTF_mode": "wiener"}

@@ -10,11 +10,16 @@ from isonet2.physics.ctf import (
     ContrastTransfer,
     CtfTreatment,
     WienerSettings,
-    ctf_slots,
     wavelength,
     wiener,
 )
 from isonet2.physics.fourier import radius
+from isonet2.physics.geometry import Geometry
+
+
+def slots_of(ctf, treatment, shape, pixel):
+    return Geometry(((-60.0, 60.0),), ctf, pixel).slots(treatment, shape)
+
 
 TABLE = [
     (300.0, 30000.0, 2.7, 0.1, 0.0, 0.0),
@@ -101,8 +106,8 @@ def test_assumed_snr_follows_its_formula():
 def test_a_ctf_of_one_makes_every_mode_none(mode):
     one = ContrastTransfer(0.0, spherical_aberration=0.0, amplitude_contrast=1 - 1e-12)
     endless = WienerSettings(0.0, 12.0, 0.0)
-    slots = ctf_slots(one, CtfTreatment(mode=mode, wiener=endless), (8, 8, 8), 10.0)
-    for filters in (slots.input, slots.fill, slots.prediction, slots.target):
+    slots = slots_of(one, CtfTreatment(mode=mode, wiener=endless), (8, 8, 8), 10.0)
+    for filters in slots.filters:
         if filters is not None:
             torch.testing.assert_close(filters, torch.ones_like(filters), atol=1e-5, rtol=0)
 
@@ -112,27 +117,27 @@ def test_slots_follow_the_table_of_modes():
     k = radius(shape, dtype=torch.float64) / pixel
     plain = ContrastTransfer(30000.0).curve(k)
     sign = torch.where(plain < 0, -1.0, 1.0).float()
-    network = ctf_slots(ctf, CtfTreatment(mode="network", clip_first_peak_mode=0), shape, pixel)
+    network = slots_of(ctf, CtfTreatment(mode="network", clip_first_peak_mode=0), shape, pixel)
     assert torch.equal(network.input, sign)
     torch.testing.assert_close(network.prediction, ctf.curve(k).abs().float())
     assert torch.equal(network.fill, network.prediction)
     assert network.target is None
-    wien = ctf_slots(ctf, CtfTreatment(mode="wiener"), shape, pixel)
+    wien = slots_of(ctf, CtfTreatment(mode="wiener"), shape, pixel)
     assert torch.equal(wien.input, sign)
     torch.testing.assert_close(wien.fill, plain.abs().float())
     assert wien.prediction is None
     assert (wien.target >= 0).all()
-    phase = ctf_slots(ctf, CtfTreatment(mode="phase_only"), shape, pixel)
+    phase = slots_of(ctf, CtfTreatment(mode="phase_only"), shape, pixel)
     assert phase.fill is None
     assert torch.equal(phase.input, sign)
 
 
 def test_flipped_data_need_no_flipping():
     ctf, shape = ContrastTransfer(30000.0), (16, 16, 16)
-    flipped = ctf_slots(ctf, CtfTreatment(mode="network", phaseflipped=True), shape, 8.0)
+    flipped = slots_of(ctf, CtfTreatment(mode="network", phaseflipped=True), shape, 8.0)
     assert flipped.input is None
     assert (flipped.prediction >= 0).all()
-    kept = ctf_slots(ctf, CtfTreatment(mode="network", do_phaseflip_input=False), shape, 8.0)
+    kept = slots_of(ctf, CtfTreatment(mode="network", do_phaseflip_input=False), shape, 8.0)
     assert kept.input is None
     assert (kept.prediction < 0).any()
     assert np.allclose(kept.prediction.abs(), flipped.prediction)

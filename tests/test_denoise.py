@@ -6,7 +6,7 @@ from isonet2.commands.denoise import denoise
 from isonet2.data.star import write_table
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters
-from isonet2.training.checkpoint import Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
 
 ROW = {
     "rlnIndex": 1, "rlnTomoName": "a.mrc", "rlnPixelSize": 10, "rlnTiltMin": -60, "rlnTiltMax": 60,
@@ -19,7 +19,7 @@ def test_it_trains_on_the_halves_without_touching_the_wedge(star, tmp_path):
     (path,) = denoise(DenoiseParameters(output_dir=tmp_path / "mine", **given))
     assert path == tmp_path / "mine" / "network_n2n_unet-small_32_full.pt"
     model = Checkpoint.load(path)
-    assert (model.method, model.apply_mw_x1) == ("n2n", False)
+    assert (model.method, model.usage.apply_mw_x1) == ("n2n", False)
     (row,) = pd.read_csv(path.parent / "history.csv").to_dict("records")
     assert row["loss"] == model.metrics["loss"] > 0
     (by_l2,) = denoise(DenoiseParameters(output_dir="other", **(given | {"loss_func": "L2"})))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from isonet2.errors import InputError
-from isonet2.training import devices
+from isonet2.machine import devices, memory, started, threads
+from isonet2.machine.ranks import make_fabric
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def test_mixed_precision_follows_the_device(monkeypatch):
 
 def test_threads_are_limited_to_what_the_process_may_use(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: range(3))
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: range(3))
     try:
-        assert devices.use_threads(2) == 2
+        assert threads.use_threads(2) == 2
         assert torch.get_num_threads() == 2
-        assert devices.use_threads(64) == 3
+        assert threads.use_threads(64) == 3
     finally:
         torch.set_num_threads(before)
 
@@ -80,7 +81,7 @@ def test_ranks_that_others_started_are_counted(monkeypatch, environment, expecte
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert devices.started_ranks() == expected
+    assert started.started_ranks() == expected
 
 
 def test_memory_limits_of_cgroups_are_seen(tmp_path):
@@ -91,14 +92,14 @@ def test_memory_limits_of_cgroups_are_seen(tmp_path):
     (tmp_path / "memory.max").write_text("1\n")
     membership = tmp_path / "cgroup"
     membership.write_text("0::/slurm/job_1/step_0\n")
-    assert devices._cgroup_limits(membership, tmp_path / "fs") == [2000]
+    assert memory._cgroup_limits(membership, tmp_path / "fs") == [2000]
     old = tmp_path / "fs" / "memory" / "job"
     old.mkdir(parents=True)
     (old / "memory.limit_in_bytes").write_text("3000\n")
     membership.write_text("5:cpu:/job\n4:memory:/job\n")
-    assert devices._cgroup_limits(membership, tmp_path / "fs") == [3000]
-    assert devices._cgroup_limits(tmp_path / "none", tmp_path) == []
-    assert 0 < devices.memory_limit() < 2**60
+    assert memory._cgroup_limits(membership, tmp_path / "fs") == [3000]
+    assert memory._cgroup_limits(tmp_path / "none", tmp_path) == []
+    assert 0 < memory.memory_limit() < 2**60
 
 
 def test_a_started_rank_takes_the_gpu_of_its_number(gpus, monkeypatch):
@@ -111,6 +112,6 @@ def test_a_started_rank_takes_the_gpu_of_its_number(gpus, monkeypatch):
 def test_the_devices_that_were_asked_for_are_used_inside_a_slurm_allocation(monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
-    fabric = devices.make_fabric([torch.device("cpu")] * 2, mixed_precision=False)
+    fabric = make_fabric([torch.device("cpu")] * 2, mixed_precision=False)
     assert fabric.world_size == 2
     assert type(fabric.strategy.cluster_environment).__name__ == "LightningEnvironment"

@@ -14,8 +14,9 @@ from isonet2.parameters import PredictParameters, SimulateParameters
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.wedge import ball
-from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import Replicas
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.replicas import Replicas
+from isonet2.prediction.usage import Usage
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
 SMALL = {"shape": (32, 40, 40), "count": 1, "tilt_step": 6, "snr": 1e9, "membranes": 1}
@@ -70,8 +71,9 @@ def restored(star, mode="None", untrained=False, **options):
             network.final.bias.zero_()
     treatment = CtfTreatment(mode=mode, do_phaseflip_input=True)
     Checkpoint(
-        method="isonet2-n2n", arch="unet-small", cube_size=32, treatment=treatment,
-        weights=network.state_dict(), network_options=OPTIONS, apply_mw_x1=False,
+        method="isonet2-n2n", reads_halves=True, fills_wedge=True, arch="unet-small",
+        usage=Usage(32, treatment, apply_mw_x1=False, in_ball=True),
+        weights=network.state_dict(), network_options=OPTIONS,
     ).save("m.pt")  # fmt: skip
     options = {"mixed_precision": False, "overwrite": True, "gpuID": "cpu"} | options
     assert predict(PredictParameters(star_file=star, model="m.pt", **options)) == 0

@@ -9,18 +9,18 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 
+from isonet2.machine.interrupts import stop_request
+from isonet2.machine.tensors import load_tensors
 from isonet2.networks import build_network
+from isonet2.opening.halves import Unreadable
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.training import watch
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import load_tensors
-from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import Descent, _to_its_parameters, fit
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import start
-from isonet2.training.tomogram import Unreadable
 from isonet2.training.watch import NotFinite, Stopped
 
 PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))

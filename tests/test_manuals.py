@@ -15,7 +15,7 @@ from isonet2 import SimulateParameters, simulate
 from isonet2.cli import main
 from isonet2.data.star import TomogramTable, update
 from isonet2.data.volumes import open_volume
-from isonet2.training.checkpoint import Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
 
 SHAPE = (32, 48, 48)
 DEFOCI = (39057.0, 14817.0, 25241.0, 29776.0, 15463.0)
@@ -124,7 +124,7 @@ def test_the_workflow_of_the_command_line(project):
         written(field)
     for denoised, corrected in zip(written("denoised"), written("corrected"), strict=True):
         assert np.abs(denoised - corrected).max() > 0
-    assert trained("isonet_maps", "isonet2-n2n").treatment.mode == "network"
+    assert trained("isonet_maps", "isonet2-n2n").usage.treatment.mode == "network"
 
 
 @pytest.mark.slow
@@ -139,11 +139,11 @@ def test_the_workflow_of_the_command_line(project):
 )
 def test_the_workflows_of_the_tutorial(project, lines, folder, method, mode):
     follow(lines)
-    assert trained(folder, method).treatment.mode == mode
+    assert trained(folder, method).usage.treatment.mode == mode
 
 
 @pytest.mark.slow
 def test_the_tutorials_way_with_one_volume_of_each(project):
     follow(ONE_VOLUME)
-    assert trained("isonet_maps", "isonet2").treatment.mode == "None"
+    assert trained("isonet_maps", "isonet2").usage.treatment.mode == "None"
     written("corrected", count=1)

@@ -23,7 +23,8 @@ from isonet2.networks.unet import UNet
 from isonet2.networks.vtunet import VTUNet
 from isonet2.parameters import ARCHITECTURES
 from isonet2.physics.ctf import CtfTreatment
-from isonet2.training.checkpoint import Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.usage import Usage
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "network.yaml"
 SMALL = {
@@ -240,9 +241,10 @@ def test_a_checkpoint_of_a_defined_network_needs_no_file(tmp_path):
     path = tmp_path / "network.pt"
     Checkpoint(
         method="n2n",
+        reads_halves=True,
+        fills_wedge=False,
         arch=arch,
-        cube_size=32,
-        treatment=CtfTreatment("None"),
+        usage=Usage(32, CtfTreatment("None")),
         weights=network.state_dict(),
         network_options=options,
     ).save(path)

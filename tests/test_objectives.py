@@ -47,7 +47,7 @@ def test_every_combination_gives_finite_losses_and_gradients(source, method, mod
 
 def test_a_ctf_of_one_makes_every_mode_none(source):
     one = ContrastTransfer(0.0, spherical_aberration=0.0, amplitude_contrast=1 - 1e-12)
-    flat = replace(source, ctf=one)
+    flat = replace(source, geometry=replace(source.geometry, ctf=one))
     endless = WienerSettings(0.0, 12.0, 0.0)
     totals = [
         METHODS["isonet2-n2n"]

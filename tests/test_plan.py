@@ -3,10 +3,10 @@ import re
 import pytest
 from quick import QUICK
 
-from isonet2.commands.plan import noise_levels, plan_of, without_effect
 from isonet2.commands.refine import refine
 from isonet2.data.star import update
 from isonet2.parameters import RefineParameters
+from isonet2.runs.plan import noise_levels, plan_of, without_effect
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,24 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.physics.metrics import soft_edge
 from isonet2.physics.wedge import ball, measured
-from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.prediction import (
-    Geometry,
-    Replicas,
-    fitted_tiles,
-    orientations,
-    restore,
-    training_tiles,
-)
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.orientations import orientations
+from isonet2.prediction.replicas import Replicas
+from isonet2.prediction.restoring import restore
+from isonet2.prediction.tiles import fitted_tiles, training_tiles
+from isonet2.prediction.usage import Usage
 
 OPTIONS = {"filters": 2, "levels": 2, "convolutions": 1, "add_input": True}
+
+
+def checkpoint(network, method="isonet2-n2n", apply_mw_x1=True, **fields):
+    """A network of 32-voxel cubes as a method leaves it."""
+    fills = method != "n2n"
+    usage = Usage(32, CtfTreatment(), apply_mw_x1=apply_mw_x1, in_ball=fills)
+    return Checkpoint(
+        method=method, reads_halves=method != "isonet2", fills_wedge=fills, arch="unet-small",
+        usage=usage, weights=network.state_dict(), network_options=OPTIONS, **fields,
+    )  # fmt: skip
 
 
 def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
@@ -34,10 +41,7 @@ def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
     with torch.no_grad():
         network.final.weight.zero_()
         network.final.bias.fill_(shift)
-    Checkpoint(
-        method=method, arch="unet-small", cube_size=32, treatment=CtfTreatment(),
-        weights=network.state_dict(), network_options=OPTIONS, **fields,
-    ).save(path)  # fmt: skip
+    checkpoint(network, method, **fields).save(path)
     return path
 
 
@@ -284,7 +288,7 @@ def test_a_published_model_restores_as_the_published_program_does(star, tmp_path
     monkeypatch.setattr(Checkpoint, "is_published", True)
     go(star, path)
     ((tiles, options),) = seen
-    assert {p.tile for p in tiles} == {Checkpoint.load(path).cube_size}
+    assert {p.tile for p in tiles} == {Checkpoint.load(path).usage.cube_size}
     assert options["ways"] == 1
 
 
@@ -318,9 +322,7 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     torch.manual_seed(0)
     network = build_network("unet-small", **OPTIONS)
     path = tmp_path / "m.pt"
-    Checkpoint("isonet2-n2n", "unet-small", 32, CtfTreatment(), network.state_dict(), OPTIONS).save(
-        path
-    )
+    checkpoint(network).save(path)
     go(star, path)
     go(star, path, padding_factor=2.0, output_dir="b")
     a, b = (open_volume(tmp_path / d / "TS_01.mrc").read() for d in ("corrected_tomos", "b"))
@@ -353,9 +355,7 @@ def test_ways_round_are_averaged(star, tmp_path):
     torch.manual_seed(0)
     network = build_network("unet-small", **OPTIONS)
     path = tmp_path / "m.pt"
-    Checkpoint("isonet2-n2n", "unet-small", 32, CtfTreatment(), network.state_dict(), OPTIONS).save(
-        path
-    )
+    checkpoint(network).save(path)
     found = {}
     for ways in (1, 2, 4):
         go(star, path, orientations=ways, output_dir=f"w{ways}")
@@ -383,18 +383,17 @@ def test_filters_are_brought_to_a_device_once_for_a_tomogram(source, monkeypatch
 
     network = build_network("unet-small", filters=2, levels=2, convolutions=1).eval()
     replicas = Replicas([network], [torch.device("cpu")], torch.float32)
-    monkeypatch.setattr("isonet2.training.prediction.apply_filter", noted)
+    monkeypatch.setattr("isonet2.prediction.replicas.apply_filter", noted)
     monkeypatch.setattr(
         torch.Tensor, "to", lambda x, *a, to=torch.Tensor.to, **k: to(x, *a, **k).clone()
     )
     restore(
         replicas,
         [source.first, source.second],
-        Geometry(source.sectors, source.ctf, source.pixel_size),
-        CtfTreatment(),
+        source.geometry,
+        Usage(32, CtfTreatment(), in_ball=True),
         lambda region, block: None,
         training_tiles(source.first.volume.shape, 32, 1.5),
-        in_ball=True,
     )
     assert len(used) > 4
     assert len({id(weight) for weight in used}) == 2

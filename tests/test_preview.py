@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from isonet2.commands import preview
-from isonet2.commands.preview import Preview, mean_row
 from isonet2.data.volumes import open_volume
 from isonet2.networks import build_network
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.metrics import compare, region_correlations
+from isonet2.prediction.usage import Usage
+from isonet2.runs import preview
+from isonet2.runs.preview import Preview, mean_row
 
 CPU = torch.device("cpu")
 
@@ -17,8 +18,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def shown(source, halves):
     return Preview(
-        source=source, truth=halves[2], treatment=CtfTreatment(), apply_mw_x1=True, in_ball=True,
-        cube_size=32, precision=torch.float32,
+        source=source, truth=halves[2], usage=Usage(32, CtfTreatment(), in_ball=True),
+        precision=torch.float32,
     )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_volume_and_measures_are_those_of_the_restored_halves(shown, network, tm
     np.testing.assert_allclose(written.read(), expected, rtol=1e-5, atol=1e-5)
     assert written.header.labels[-1] == "IsoNet2 preview, do not average"
     assert (tmp_path / "TS_01_epoch1.png").is_file()
-    sectors = shown.source.sectors
+    sectors = shown.source.geometry.sectors
     halves = region_correlations(*torch.from_numpy(restored), sectors, 0.83 * 48)
     truth = torch.from_numpy(-open_volume(shown.truth).read())
     agreement = compare(torch.from_numpy(restored.mean(0)), truth, 10.0, sectors)

@@ -11,7 +11,7 @@ from torch import nn
 from isonet2.errors import InputError
 from isonet2.networks import build_network
 from isonet2.networks.published import translate
-from isonet2.training.checkpoint import Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
 
 FILTERS, LEVELS, CONVOLUTIONS = 8, 2, 3
 
@@ -121,8 +121,11 @@ def test_a_published_file_becomes_a_checkpoint(tmp_path):
     theirs, path = published(), tmp_path / "network_isonet2-n2n_unet-medium_96_full.pt"
     torch.save(record(theirs), path)
     checkpoint = Checkpoint.load(path)
-    assert (checkpoint.method, checkpoint.cube_size) == ("isonet2-n2n", 96)
-    assert (checkpoint.treatment.mode, checkpoint.treatment.do_phaseflip_input) == ("network", True)
+    assert (checkpoint.method, checkpoint.usage.cube_size) == ("isonet2-n2n", 96)
+    assert (checkpoint.usage.treatment.mode, checkpoint.usage.treatment.do_phaseflip_input) == (
+        "network",
+        True,
+    )
     x = torch.randn(1, 1, 8, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(checkpoint.network()(x), theirs(x))

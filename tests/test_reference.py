@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from isonet2.networks import build_network
-from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, ctf_slots
+from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
+from isonet2.physics.geometry import Geometry
 from isonet2.physics.rotation import cube_rotations
 from isonet2.physics.wedge import measured
 from isonet2.training.assembly import Assembler
@@ -34,7 +35,8 @@ def test_masks_agree(index):
 
 def test_ctf_agrees():
     whole = reference.ctf_volume(16, 10.0, 30000.0, 300.0, 2.7, 0.1)
-    slots = ctf_slots(ContrastTransfer(30000.0), CtfTreatment(mode="network"), (16,) * 3, 10.0)
+    geometry = Geometry(((-60.0, 60.0),), ContrastTransfer(30000.0), 10.0)
+    slots = geometry.slots(CtfTreatment(mode="network"), (16,) * 3)
     torch.testing.assert_close(half_of(whole).abs().float(), slots.prediction, atol=1e-5, rtol=0)
 
 

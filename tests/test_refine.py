@@ -13,7 +13,8 @@ from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters, RefineParameters, read_parameters
-from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.training.state import STATE_FILE
 
 
 def test_a_run_leaves_network_record_history_and_pictures(star):
@@ -36,7 +37,7 @@ def test_a_run_leaves_network_record_history_and_pictures(star):
     assert {"loss", "n2n", "mw", "cc_halves_wedge", "fsc_wedge", "cc_measured"} <= rows[0].keys()
     model = Checkpoint.load(paths[0])
     assert (model.method, model.cube_size, model.epoch) == ("isonet2-n2n", 32, 2)
-    assert model.treatment.mode == "network"
+    assert model.usage.treatment.mode == "network"
     plain = torch.load(paths[0], weights_only=True)
     assert plain["parameters"]["mw_weight"] == 20
     preview = open_volume(folder / "TS_01_epoch2.mrc")

@@ -2,9 +2,9 @@ import numpy as np
 from quick import QUICK
 
 from isonet2.commands.refine import refine
-from isonet2.commands.remask import MaskUpdates
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.parameters import RefineParameters
+from isonet2.runs.remask import MaskUpdates
 from isonet2.training.sampling import Subtomograms
 
 

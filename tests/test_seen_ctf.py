@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from isonet2.checks.ctf import halves_remarks
 from isonet2.data.volumes import open_volume, write_volume
-from isonet2.physics.ctf import ContrastTransfer, WienerSettings
+from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.seen_ctf import (
@@ -16,7 +17,6 @@ from isonet2.physics.seen_ctf import (
     shared_shells,
 )
 from isonet2.physics.wedge import measured
-from isonet2.training.ctf_check import halves_remarks
 
 SHAPE = (64, 112, 128)
 K = radius(SHAPE)
@@ -180,7 +180,7 @@ def test_what_cannot_be_told_is_left_alone(tmp_path):
 def test_both_commands_say_it(tmp_path, monkeypatch, caplog):
     from isonet2 import PrepareStarParameters, prepare_star
     from isonet2.data.star import TomogramTable
-    from isonet2.training.sources import training_source
+    from isonet2.runs.sources import training_source
 
     monkeypatch.chdir(tmp_path)
     on_disk(tmp_path, halves_of(through(ContrastTransfer(45000.0), specimen())))
@@ -189,10 +189,11 @@ def test_both_commands_say_it(tmp_path, monkeypatch, caplog):
         table = prepare_star(PrepareStarParameters(**folders, defocus=25000.0))
         assert "show the CTF zeros of about 4" in caplog.text
         row = TomogramTable.read(table).tomograms[0]
-        options = {"bfactor": 0.0, "with_mask": False, "mask_weighted_loss": False}
+        options = {"reads_halves": True, "bfactor": 0.0, "with_mask": False}
+        options |= {"mask_weighted_loss": False, "input_column": None}
         for mode, said in (("None", False), ("network", True)):
             caplog.clear()
-            training_source(row, "isonet2-n2n", mode=mode, input_column=None, **options)
+            training_source(row, treatment=CtfTreatment(mode), **options)
             assert ("TS_01: rlnDefocus 25000 A is declared" in caplog.text) == said
 
 

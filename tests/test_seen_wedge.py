@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from isonet2.checks.wedge import tilt_halves_remark, wedge_remark
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.seen_wedge import block_power, fan_likeness, seen_wedge
 from isonet2.physics.wedge import measured
-from isonet2.training.wedge_check import tilt_halves_remark, wedge_remark
 
 SHAPE = (40, 64, 72)
 
@@ -98,7 +98,8 @@ def test_thin_volumes_are_left_alone(tmp_path):
 def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
     from isonet2 import PrepareStarParameters, prepare_star
     from isonet2.data.star import TomogramTable
-    from isonet2.training.sources import training_source
+    from isonet2.physics.ctf import CtfTreatment
+    from isonet2.runs.sources import training_source
 
     monkeypatch.chdir(tmp_path)
     folders = {"even": tmp_path / "a", "odd": tmp_path / "b"}
@@ -111,8 +112,9 @@ def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
         assert "(TS_01)" in caplog.text
         caplog.clear()
         row = TomogramTable.read(table).tomograms[0]
-        options = {"mode": "None", "bfactor": 0.0, "input_column": None}
-        training_source(row, "isonet2-n2n", with_mask=False, mask_weighted_loss=False, **options)
+        options = {"treatment": CtfTreatment(), "bfactor": 0.0, "input_column": None}
+        options |= {"with_mask": False, "mask_weighted_loss": False}
+        training_source(row, reads_halves=True, **options)
     assert "TS_01: tilts from -30 to 30 degrees are declared" in caplog.text
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,10 @@ from isonet2.data.inputs import (
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.training.sources import halves_of, input_paths, sectors_of, training_source
+from isonet2.opening.halves import halves_of
+from isonet2.opening.rows import input_paths, sectors_of
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.runs.sources import training_source
 
 
 def row(folder, halves, **cells):
@@ -30,23 +35,24 @@ def row(folder, halves, **cells):
     return TomogramTable.read(folder / "t.star").tomograms[0]
 
 
-def make(tomogram, method="isonet2", **options):
+def make(tomogram, halves=False, **options):
     given = {
-        "mode": "None", "bfactor": 0.0, "with_mask": False, "mask_weighted_loss": False,
-        "input_column": None,
+        "treatment": CtfTreatment(), "bfactor": 0.0, "with_mask": False,
+        "mask_weighted_loss": False, "input_column": None,
     }  # fmt: skip
-    return training_source(tomogram, method, **(given | options))
+    return training_source(tomogram, reads_halves=halves, **(given | options))
 
 
 def test_the_input_column_decides_which_volume_is_read(tmp_path, halves):
     tomogram = row(tmp_path, halves)
-    assert input_paths(tomogram, "isonet2-n2n", None) == halves[:2]
-    assert input_paths(tomogram, "isonet2", None) == [halves[0]]
-    assert input_paths(tomogram, "isonet2", "rlnDenoisedTomoName") == [halves[1]]
+    full = partial(input_paths, reads_halves=False)
+    assert input_paths(tomogram, reads_halves=True, input_column=None) == halves[:2]
+    assert full(tomogram, input_column=None) == [halves[0]]
+    assert full(tomogram, input_column="rlnDenoisedTomoName") == [halves[1]]
     deconvolved = row(tmp_path, halves, rlnDeconvTomoName=halves[2])
-    assert input_paths(deconvolved, "isonet2", None) == [halves[2]]
+    assert full(deconvolved, input_column=None) == [halves[2]]
     with pytest.raises(InputError, match="rlnCorrectedTomoName"):
-        input_paths(tomogram, "isonet2", "rlnCorrectedTomoName")
+        full(tomogram, input_column="rlnCorrectedTomoName")
 
 
 def test_tilts_of_the_table_become_the_wedge(tmp_path, halves):
@@ -141,7 +147,7 @@ def test_a_mask_that_keeps_the_empty_is_said(tmp_path, halves, caplog, inverted)
 def test_one_file_as_both_halves_is_refused(tmp_path, halves):
     same = row(tmp_path, halves, rlnTomoReconstructedTomogramHalf2=halves[0])
     with pytest.raises(InputError, match="are the same file; give the two halves"):
-        make(same, "isonet2-n2n")
+        make(same, halves=True)
 
 
 def test_a_voxel_size_that_the_header_contradicts_is_said(tmp_path, halves, caplog):

@@ -11,14 +11,15 @@ import torch
 from quick import NAME, QUICK
 
 from isonet2.commands.refine import refine
-from isonet2.commands.training_run import TrainingRun
 from isonet2.data.files import locked
 from isonet2.data.star import TomogramTable, update
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters, read_parameters
-from isonet2.training.checkpoint import STATE_FILE, Checkpoint
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.runs.training_run import TrainingRun
 from isonet2.training.loop import Descent
+from isonet2.training.state import STATE_FILE
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 

@@ -9,13 +9,15 @@ from isonet2.commands.refine import refine
 from isonet2.data.star import write_table
 from isonet2.data.volumes import open_volume, statistics, write_volume
 from isonet2.errors import InputError
+from isonet2.opening.halves import Half
 from isonet2.parameters import RefineParameters
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.geometry import Geometry
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import Plan, best_epoch
-from isonet2.training.tomogram import Half, Source
+from isonet2.training.tomogram import Source
 from isonet2.training.validation import CUBES, Validation, hold_out
 
 SIZE = 16
@@ -36,7 +38,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def long(files):
     first, second = (Half(v, statistics(v)) for v in map(open_volume, files))
-    return Source("TS_01", first, second, ((-60.0, 60.0),), None, 10.0, 6)
+    return Source("TS_01", first, second, Geometry(((-60.0, 60.0),), None, 10.0), 6)
 
 
 def rows_drawn(source, turn=True):

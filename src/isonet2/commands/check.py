@@ -15,10 +15,11 @@ from typing import Self
 
 import torch
 
+from isonet2.machine.devices import autocast_type, choose_devices
+from isonet2.machine.threads import use_threads
 from isonet2.networks import build_network, channels_last, edge_multiple
 from isonet2.parameters import CheckParameters, package_version
 from isonet2.reports.table import show_table
-from isonet2.training.devices import autocast_type, choose_devices, use_threads
 from isonet2.training.muon import Muon
 
 log = logging.getLogger(__name__)

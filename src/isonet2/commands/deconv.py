@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from isonet2.commands.each import begin, for_each
 from isonet2.data.inputs import (
     DECONVOLVED_LABEL,
     TomogramInput,
@@ -20,13 +19,15 @@ from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
+from isonet2.machine.memory import memory_limit
+from isonet2.machine.threads import use_threads
+from isonet2.opening.rows import ctf_of
 from isonet2.parameters import DeconvParameters, package_version
-from isonet2.physics.binning import Block, Region
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
-from isonet2.training.devices import memory_limit, use_threads
-from isonet2.training.sources import ctf_of
+from isonet2.runs.each import begin, for_each
+from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from isonet2.commands.train import train
+from isonet2.commands.predict import predict_after
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters
+from isonet2.runs.networks import train
 from isonet2.training.objectives import Recipe
 
 
@@ -31,6 +32,7 @@ def denoise(parameters: DenoiseParameters) -> list[Path]:
             f"list them with isonet.py prepare_star --even and --odd, or train on full tomograms "
             f"with isonet.py refine --method isonet2"
         )
-    return train(
-        parameters, "n2n", table, Recipe(loss_func=parameters.loss_func, apply_mw_x1=False)
-    )
+    recipe = Recipe(loss_func=parameters.loss_func, apply_mw_x1=False)
+    networks = train(parameters, "n2n", table, recipe)
+    predict_after(parameters, networks)
+    return networks

@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isonet2.commands.each import begin, for_each
-from isonet2.data.boundary import read_boundary
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
 from isonet2.errors import InputError
+from isonet2.machine.threads import use_threads
+from isonet2.opening.boundaries import boundary_of
 from isonet2.parameters import MakeMaskParameters, package_version
 from isonet2.physics import masking
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
-from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
+from isonet2.physics.masking import BINNING, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
-from isonet2.training.devices import use_threads
+from isonet2.runs.each import begin, for_each
 
 log = logging.getLogger(__name__)
 
@@ -139,21 +139,6 @@ def binned_input(source: TomogramInput) -> NDArray[np.float32]:
     """
     source.moments()
     return bin_volume(source.read, source.shape, BINNING)
-
-
-def boundary_of(tomogram: Tomogram) -> Boundary | None:
-    """What a person drew around a tomogram's specimen, if anything."""
-    if tomogram.mask_boundary is None:
-        return None
-    boundary = Boundary(*read_boundary(tomogram.mask_boundary))
-    log.info(
-        "%s: %d polygons of %s%s",
-        tomogram.name,
-        len(boundary.polygons),
-        tomogram.mask_boundary,
-        "" if boundary.z_range is None else ", slices {:g} to {:g}".format(*boundary.z_range),
-    )
-    return boundary
 
 
 def _steps(mask: SpecimenMask) -> str:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from isonet2.commands.each import begin, for_each
+from isonet2.checks.contradictions import contradictions
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
 from isonet2.data.inputs import (
@@ -28,23 +27,23 @@ from isonet2.data.inputs import (
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter
 from isonet2.errors import InputError
+from isonet2.machine.devices import autocast_type, choose_devices, describe
+from isonet2.machine.ranks import is_first_rank
+from isonet2.machine.threads import use_threads
+from isonet2.opening.halves import Half, halves_of
+from isonet2.opening.rows import geometry_of, input_paths
 from isonet2.parameters import PredictParameters, package_version
-from isonet2.physics.tiling import AxisTiling, Region
+from isonet2.physics.geometry import Geometry
+from isonet2.physics.tiling import AxisTiling
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.orientations import WAYS
+from isonet2.prediction.replicas import Replicas
+from isonet2.prediction.restoring import restore
+from isonet2.prediction.tiles import fitted_tiles, training_tiles
 from isonet2.reports.progress import progress_bar
-from isonet2.training.checkpoint import Checkpoint
-from isonet2.training.devices import autocast_type, choose_devices, describe, use_threads
-from isonet2.training.objectives import METHODS
-from isonet2.training.prediction import (
-    WAYS,
-    Geometry,
-    Replicas,
-    Shape,
-    fitted_tiles,
-    restore,
-    training_tiles,
-)
-from isonet2.training.sources import contradictions, geometry_of, halves_of, input_paths
-from isonet2.training.tomogram import Half
+from isonet2.runs.each import begin, for_each
+from isonet2.runs.plan import TrainParameters
+from isonet2.types import Block, Region, Shape
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class Restorer:
 
     @property
     def _place(self) -> tuple[str, Path]:
-        return CORRECTED if METHODS[self.model.method].fills_wedge else DENOISED
+        return CORRECTED if self.model.fills_wedge else DENOISED
 
     def output(self, tomogram: Tomogram, part: str = "") -> Path:
         """File for a tomogram's result."""
@@ -122,6 +121,34 @@ def predict(parameters: PredictParameters) -> int:
     return for_each(tomograms, work, "restored", restorer.folder)
 
 
+def predict_after(parameters: TrainParameters, networks: Sequence[Path]) -> None:
+    """Restore the tomograms that networks were trained on, where `with_predict` asks for it.
+
+    Of several ranks the first one does.
+
+    Raises
+    ------
+    InputError
+        When a tomogram could not be restored.
+    """
+    if not parameters.with_predict or not is_first_rank():
+        return
+    status = predict(
+        PredictParameters(
+            star_file=parameters.star_file,
+            model=networks[0],
+            model2=networks[1] if len(networks) > 1 else None,
+            gpuID=parameters.gpuID,
+            ncpus=parameters.ncpus,
+            tomo_idx=parameters.tomo_idx,
+            input_column=getattr(parameters, "input_column", None),
+            mixed_precision=parameters.mixed_precision,
+        )
+    )
+    if status:
+        raise InputError("with_predict True: not every tomogram was restored (see above)")
+
+
 def make_restorer(parameters: PredictParameters) -> Restorer:
     """Load the networks and put them on their devices.
 
@@ -136,23 +163,27 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])
     models = [Checkpoint.load(path) for path in paths]
     first, last = models[0], models[-1]
-    for name in ("method", "cube_size", "treatment"):
-        if getattr(first, name) != getattr(last, name):
+    for name, one, other in (
+        ("method", first.method, last.method),
+        ("cube_size", first.usage.cube_size, last.usage.cube_size),
+        ("treatment", first.usage.treatment, last.usage.treatment),
+    ):
+        if one != other:
             raise InputError(
-                f"model2 {parameters.model2}: was trained with {name} {getattr(last, name)}, but "
-                f"model with {getattr(first, name)}; give the two networks of one run"
+                f"model2 {parameters.model2}: was trained with {name} {other}, but model with "
+                f"{one}; give the two networks of one run"
             )
     if parameters.model2 is not None:
         _refuse_dependent(first, last, parameters.model2)
-    treatment = first.treatment
+    treatment = first.usage.treatment
     if parameters.isCTFflipped is not None:
         treatment = replace(treatment, phaseflipped=parameters.isCTFflipped)
     if parameters.do_phaseflip_input is not None:
         treatment = replace(treatment, do_phaseflip_input=parameters.do_phaseflip_input)
-    apply_mw_x1 = first.apply_mw_x1
+    usage = replace(first.usage, treatment=treatment)
     if parameters.apply_mw_x1 is not None:
-        apply_mw_x1 = parameters.apply_mw_x1
-    model = replace(first, treatment=treatment, apply_mw_x1=apply_mw_x1)
+        usage = replace(usage, apply_mw_x1=parameters.apply_mw_x1)
+    model = replace(first, usage=usage)
     precision = autocast_type(devices[0], parameters.mixed_precision)
     replicas = Replicas([m.network() for m in models], devices, precision)
     log.info(
@@ -185,8 +216,7 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
     for path in paths:
         digest.update(path.read_bytes())
     told = {
-        "treatment": asdict(model.treatment),
-        "apply_mw_x1": model.apply_mw_x1,
+        "usage": asdict(model.usage),
         "padding_factor": parameters.padding_factor,
         "chunk_size": parameters.chunk_size,
         "overlap_rate": parameters.overlap_rate,
@@ -217,9 +247,12 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
 def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str) -> None:
     """Restore one tomogram, unless it is there already, and note it in the table."""
     parameters, model = restorer.parameters, restorer.model
-    sources = input_paths(tomogram, model.method, parameters.input_column)
+    sources = input_paths(
+        tomogram, reads_halves=model.reads_halves, input_column=parameters.input_column
+    )
     halves = halves_of(sources)
-    geometry = geometry_of(tomogram, halves[0].volume, mode=model.treatment.mode)
+    treatment = model.usage.treatment
+    geometry = geometry_of(tomogram, halves[0].volume, treatment)
     _compare_voxels(model, geometry, label)
     output = restorer.output(tomogram)
     paths = [output, *_parts(restorer, tomogram)]
@@ -240,8 +273,8 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     for path in paths:
         refuse_foreign(path)
     volumes = [half.volume for half in halves]
-    remarks = contradictions(volumes, geometry.sectors, geometry.pixel_size, geometry.ctf)
-    for text in [*past_remarks(volumes, ctf=model.treatment.mode != "None"), *remarks]:
+    remarks = contradictions(volumes, geometry)
+    for text in [*past_remarks(volumes, ctf=treatment.needs_ctf), *remarks]:
         log.warning("%s: %s", label, text)
     log.info("%s: reading %s", label, " and ".join(str(volume.path) for volume in volumes))
     job = _Job(restorer, halves, geometry, paths, notes, label)
@@ -263,7 +296,7 @@ def _tiles(restorer: Restorer, shape: Shape) -> tuple[list[AxisTiling], list[Axi
     factor = p.padding_factor
     if p.overlap_rate is not None:
         factor = 1 / (1 - p.overlap_rate)
-    edge = restorer.model.cube_size
+    edge = restorer.model.usage.cube_size
     small = training_tiles(shape, edge, factor)
     if p.chunk_size is not None:
         return small, training_tiles(shape, math.ceil(p.chunk_size / multiple) * multiple, factor)
@@ -292,7 +325,7 @@ class _Job:
         return True
 
     def _write(self, tiles: Sequence[AxisTiling], batch: int) -> None:
-        parameters, model = self.restorer.parameters, self.restorer.model
+        parameters = self.restorer.parameters
         mean = np.float32(np.mean([half.statistics.mean for half in self.halves]))
         std = np.float32(np.mean([half.statistics.std for half in self.halves]))
         like = self.halves[0].volume
@@ -307,7 +340,7 @@ class _Job:
                 for path, note in zip(self.paths, self.notes, strict=True)
             ]
 
-            def write(region: Region, block: NDArray[np.float32]) -> None:
+            def write(region: Region, block: Block) -> None:
                 maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
                 for writer, restored in zip(writers, maps, strict=True):
                     writer.write(region, mean - restored * std)
@@ -316,13 +349,11 @@ class _Job:
                 self.restorer.replicas,
                 self.halves,
                 self.geometry,
-                model.treatment,
+                self.restorer.model.usage,
                 write,
                 tiles,
                 batch=batch,
                 ways=self.restorer.ways,
-                apply_mw_x1=model.apply_mw_x1,
-                in_ball=model.in_ball,
                 progress=bar.update,
             )
 

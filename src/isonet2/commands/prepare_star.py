@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from isonet2.checks.contradictions import contradictions, tilt_contradictions
 from isonet2.commands.companions import (
     Findings,
     ctf_columns,
@@ -33,10 +34,11 @@ from isonet2.data.pairing import (
 from isonet2.data.star import write_table
 from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, slabs
+from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import PrepareStarParameters
+from isonet2.physics.geometry import Geometry
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
-from isonet2.training.sources import contradictions, ctf_of, sectors_of
 
 log = logging.getLogger(__name__)
 
@@ -217,12 +219,10 @@ def _check_table(
 def _contradictions(tomogram: Tomogram, files: Sequence[Volume]) -> list[str]:
     """What a tomogram's spectra say against its row; its halves stand first in its files."""
     halves = tomogram.half1 is not None and tomogram.half2 is not None
-    return contradictions(
-        files[: 2 if halves else 1],
-        sectors_of(tomogram),
-        tomogram.pixel_size,
-        ctf_of(tomogram),
-    )
+    volumes, sectors = files[: 2 if halves else 1], sectors_of(tomogram)
+    if tomogram.pixel_size is None:
+        return tilt_contradictions(volumes, sectors)
+    return contradictions(volumes, Geometry(sectors, ctf_of(tomogram), tomogram.pixel_size))
 
 
 def _average_path(p: PrepareStarParameters, source: Source) -> Path:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from isonet2.commands.deconv import deconv
 from isonet2.commands.make_mask import make_mask
-from isonet2.commands.train import train
+from isonet2.commands.predict import predict_after
 from isonet2.data.inputs import is_average
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
+from isonet2.machine.started import started_ranks
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
-from isonet2.training.devices import started_ranks
+from isonet2.runs.networks import train
 from isonet2.training.objectives import Recipe
 
 
@@ -36,7 +37,9 @@ def refine(parameters: RefineParameters) -> list[Path]:
         fill_probability=parameters.fill_probability,
         noise_mode=parameters.noise_mode,
     )
-    return train(parameters, method, table, recipe)
+    networks = train(parameters, method, table, recipe)
+    predict_after(parameters, networks)
+    return networks
 
 
 def choose_method(parameters: RefineParameters, tomograms: Sequence[Tomogram]) -> str:

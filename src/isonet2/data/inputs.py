@@ -12,8 +12,9 @@ from isonet2.data.blocks import is_missing
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.moments import Moments
 from isonet2.data.tomograms import MAKERS, Tomogram
-from isonet2.data.volumes import Region, Shape, Triple, Volume, open_volume, slabs
+from isonet2.data.volumes import Triple, Volume, open_volume, slabs
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonet2.data.formats import format_of, format_to_write
-from isonet2.data.formats.base import Header, Reader, Region, Shape, Triple, whole
+from isonet2.data.formats.base import Header, Reader, Triple, clipped
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 __all__ = [
     "Region",
@@ -83,7 +84,7 @@ class Volume:
         region
             Slices of z, y, x with numpy's meaning; None reads everything.
         """
-        view = self.reader.read(whole(region or EVERYTHING, self.shape))
+        view = self.reader.read(clipped(region or EVERYTHING, self.shape))
         return np.array(view, dtype=np.float32, order="C", subok=False)
 
 
@@ -242,7 +243,7 @@ class VolumeWriter:
 
     def write(self, region: Region, block: NDArray[np.floating[Any]]) -> None:
         """Put a block (z, y, x) at its place; threads may call this together."""
-        region = whole(region, self.shape)
+        region = clipped(region, self.shape)
         filled = tuple(part.stop - part.start for part in region)
         if filled != block.shape:
             raise ValueError(f"a block of {block.shape} does not fill a region of {filled}")

@@ -8,9 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Region = tuple[slice, slice, slice]
-Block = NDArray[np.float32]
-Shape = tuple[int, int, int]
+from isonet2.types import Block, Region, Shape
 
 SLAB_VOXELS = 2**22
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, distinct_radii
-
 
 def wavelength(voltage: float) -> float:
     """Relativistic electron wavelength in angstrom for an acceleration voltage in kV."""
@@ -124,17 +122,26 @@ def wiener(ctf: Tensor, snr: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class CtfSlots:
-    """Where the CTF acts: filters (z, y, x//2+1) on the network's way, or None."""
+    """Where the CTF acts: filters on the network's way, as curves or as volumes, or None."""
 
     input: Tensor | None = None
     fill: Tensor | None = None
     prediction: Tensor | None = None
     target: Tensor | None = None
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "CtfSlots":
+        """The same slots with each filter changed."""
+        return CtfSlots(*(None if f is None else change(f) for f in self.filters))
+
+    @property
+    def filters(self) -> tuple[Tensor | None, ...]:
+        """All four, in the order of their declaration."""
+        return self.input, self.fill, self.prediction, self.target
+
 
 @dataclass(frozen=True, slots=True)
 class CtfTreatment:
-    """How the CTF of a data set is to be treated."""
+    """How the CTF of a data set is to be treated; `mode` is a name in `CTF_MODES`."""
 
     mode: str = "None"
     clip_first_peak_mode: int = 1
@@ -142,32 +149,55 @@ class CtfTreatment:
     do_phaseflip_input: bool = True
     wiener: WienerSettings = WienerSettings(snrfalloff=0.0)
 
+    @property
+    def needs_ctf(self) -> bool:
+        """Whether the mode makes any use of a CTF."""
+        return CTF_MODES[self.mode].needs_ctf
+
 
 @dataclass(frozen=True, slots=True)
-class CtfVolumes:
-    """The three filters of a tomogram that a CTF mode chooses from, (z, y, x//2+1)."""
+class CtfCurves:
+    """The three filters of a tomogram that a CTF mode chooses from, (m,) each."""
 
     sign: Tensor | None
     transfer: Tensor
     wiener: Tensor
 
 
-CTF_MODES: dict[str, Callable[[CtfVolumes], CtfSlots]] = {
-    "None": lambda c: CtfSlots(),
-    "phase_only": lambda c: CtfSlots(input=c.sign),
-    "network": lambda c: CtfSlots(input=c.sign, fill=c.transfer, prediction=c.transfer),
-    "wiener": lambda c: CtfSlots(input=c.sign, fill=c.transfer, target=c.wiener),
+@dataclass(frozen=True, slots=True)
+class CtfMode:
+    """A way of treating the CTF.
+
+    Parameters
+    ----------
+    slots
+        Which filter goes where.
+    models_image
+        Whether the network's result is compared through the whole transfer function, envelope
+        and lifted first peak included.
+    needs_ctf
+        Whether any slot is filled.
+    """
+
+    slots: Callable[[CtfCurves], CtfSlots]
+    models_image: bool = False
+    needs_ctf: bool = True
+
+
+CTF_MODES: dict[str, CtfMode] = {
+    "None": CtfMode(lambda c: CtfSlots(), needs_ctf=False),
+    "phase_only": CtfMode(lambda c: CtfSlots(input=c.sign)),
+    "network": CtfMode(
+        lambda c: CtfSlots(input=c.sign, fill=c.transfer, prediction=c.transfer), models_image=True
+    ),
+    "wiener": CtfMode(lambda c: CtfSlots(input=c.sign, fill=c.transfer, target=c.wiener)),
 }
 
 
-def ctf_slots(
-    ctf: ContrastTransfer,
-    treatment: CtfTreatment,
-    shape: Shape,
-    pixel_size: float,
-    device: torch.device | None = None,
+def ctf_curves(
+    ctf: ContrastTransfer, treatment: CtfTreatment, k: Tensor, pixel_size: float
 ) -> CtfSlots:
-    """Filters of one tomogram for one CTF mode.
+    """Filters of one tomogram for one CTF mode, as curves over the frequency.
 
     Parameters
     ----------
@@ -175,29 +205,25 @@ def ctf_slots(
         The microscope's transfer function.
     treatment
         Mode and its settings.
-    shape
-        Cube shape (z, y, x).
+    k
+        Frequencies (m,) in cycles per angstrom.
     pixel_size
         Angstrom.
-    device
-        Of the filters.
 
     Returns
     -------
     CtfSlots
-        float32 filters, or None where the mode leaves a slot empty.
+        float32 filters (m,), or None where the mode leaves a slot empty.
 
     Notes
     -----
     The data hold the sign of the CTF unless they were phase-flipped or are flipped at the
-    input; only then the absolute values serve in the other slots. The envelope belongs to the
-    `network` mode and enters once; `clip_first_peak_mode` likewise.
+    input; only then the absolute values serve in the other slots. The envelope belongs to modes
+    that model the image and enters once; `clip_first_peak_mode` likewise.
     """
-    lengths, place = distinct_radii((shape[0], shape[1], shape[2]), device)
-    k = lengths / pixel_size
-    network = treatment.mode == "network"
-    optics = ctf if network else replace(ctf, bfactor=0.0)
-    clip = treatment.clip_first_peak_mode if network else 0
+    mode = CTF_MODES[treatment.mode]
+    optics = ctf if mode.models_image else replace(ctf, bfactor=0.0)
+    clip = treatment.clip_first_peak_mode if mode.models_image else 0
     plain = optics.curve(k)
     transfer = optics.clipped(k, clip, 0.5 / pixel_size)
     weight = wiener(plain, treatment.wiener.signal_to_noise(k, pixel_size))
@@ -205,13 +231,4 @@ def ctf_slots(
     if flip or treatment.phaseflipped:
         transfer, weight = transfer.abs(), weight.abs()
     sign = torch.where(plain < 0, -1.0, 1.0) if flip else None
-
-    def spread(values: Tensor) -> Tensor:
-        return values.float().to(place.device)[place]
-
-    volumes = CtfVolumes(
-        sign=None if sign is None else spread(sign),
-        transfer=spread(transfer),
-        wiener=spread(weight),
-    )
-    return CTF_MODES[treatment.mode](volumes)
+    return mode.slots(CtfCurves(sign, transfer, weight)).map(Tensor.float)

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isonet2.physics.binning import Block, Region, Shape, SmoothCopy, bin_volume
+from isonet2.physics.binning import SmoothCopy, bin_volume
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings, wiener
 from isonet2.physics.fourier import apply_filter, frequencies, radius, spectrum, volume
 from isonet2.physics.tiling import AxisTiling, map_tiles
+from isonet2.types import Block, Region, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,17 @@
 """The one Fourier layout: `rfftn` of the last three axes, not shifted, cycles per voxel."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-AXES = (-3, -2, -1)
+from isonet2.types import Sizes
 
-Shape = Sequence[int]
+AXES = (-3, -2, -1)
 
 
 def frequencies(
-    shape: Shape, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    shape: Sizes, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Frequency along each axis of a half spectrum, ready to broadcast.
 
@@ -37,7 +36,7 @@ def frequencies(
 
 
 def radius(
-    shape: Shape, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+    shape: Sizes, *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Length of the frequency vector, cycles per voxel, (z, y, x//2+1)."""
     kz, ky, kx = frequencies(shape, device=device, dtype=dtype)
@@ -80,7 +79,7 @@ def spectrum(volume: Tensor) -> Tensor:
     return torch.fft.rfftn(volume if volume.dtype == torch.float64 else volume.float(), dim=AXES)
 
 
-def volume(half_spectrum: Tensor, shape: Shape) -> Tensor:
+def volume(half_spectrum: Tensor, shape: Sizes) -> Tensor:
     """Real volumes (..., z, y, x) of half spectra; the inverse of `spectrum`."""
     return torch.fft.irfftn(half_spectrum, s=tuple(shape[-3:]), dim=AXES)
 
@@ -103,7 +102,7 @@ def apply_filter(x: Tensor, weight: Tensor | None) -> Tensor:
     return x if weight is None else volume(spectrum(x) * weight, x.shape)
 
 
-def multiplicity(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+def multiplicity(shape: Sizes, *, device: torch.device | str | None = None) -> Tensor:
     """How often each kx column of a half spectrum stands in the whole one: 1 or 2, (x//2+1,)."""
     x = shape[-1]
     count = torch.full((x // 2 + 1,), 2.0, device=device)
@@ -113,7 +112,7 @@ def multiplicity(shape: Shape, *, device: torch.device | str | None = None) -> T
     return count
 
 
-def shells(shape: Shape, *, device: torch.device | str | None = None) -> Tensor:
+def shells(shape: Sizes, *, device: torch.device | str | None = None) -> Tensor:
     """Index of the shell that each frequency of a half spectrum belongs to.
 
     A shell is one frequency step `1/min(shape)` wide; the last shell before the corners of
@@ -135,7 +134,7 @@ def shell_sums(values: Tensor, shell: Tensor, count: int) -> Tensor:
     return sums.index_add_(-1, index, flat)[..., :count]
 
 
-def crop_spectrum(half_spectrum: Tensor, old: Shape, new: Shape) -> Tensor:
+def crop_spectrum(half_spectrum: Tensor, old: Sizes, new: Sizes) -> Tensor:
     """Keep the low frequencies of a half spectrum: that of the volume sampled on fewer voxels.
 
     Parameters

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies, multiplicity, shells, spectrum
+from isonet2.physics.fourier import frequencies, multiplicity, shells, spectrum
 from isonet2.physics.wedge import Sectors, ball, clear_wedge, measured
+from isonet2.types import Sizes
 
 SLAB_FREQUENCIES = 2**20
 SPECIMEN_DEPTH = 0.83
 """Thickness of the specimen, as part of the volume's, where it is not known."""
 
 
-def soft_edge(shape: Shape, width: int = 10) -> Tensor:
+def soft_edge(shape: Sizes, width: int = 10) -> Tensor:
     """Window that falls to nearly 0 over the outer `width` voxels, (z, y, x)."""
     window = torch.ones(())
     for ramp in _ramps(shape, width):
@@ -21,7 +22,7 @@ def soft_edge(shape: Shape, width: int = 10) -> Tensor:
     return window
 
 
-def _ramps(shape: Shape, width: int) -> Iterator[Tensor]:
+def _ramps(shape: Sizes, width: int) -> Iterator[Tensor]:
     """Factors of `soft_edge`, one for each axis."""
     for axis, n in enumerate(shape):
         index = torch.arange(n, dtype=torch.float32)
@@ -31,7 +32,7 @@ def _ramps(shape: Shape, width: int) -> Iterator[Tensor]:
 
 
 def regions(
-    shape: Shape, sectors: Sectors, thickness: float, rows: slice = slice(None)
+    shape: Sizes, sectors: Sectors, thickness: float, rows: slice = slice(None)
 ) -> dict[str, Tensor]:
     """Boolean parts of a half spectrum: `all`, `measured`, and the leak-free `wedge`.
 
@@ -47,7 +48,7 @@ def regions(
 
 
 def fourier_shell_correlation(
-    first: Tensor, second: Tensor, shape: Shape, region: Tensor | None = None
+    first: Tensor, second: Tensor, shape: Sizes, region: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Correlation of two spectra in each shell of a region, from 0 to `min(shape)//2`.
 
@@ -75,7 +76,7 @@ def fourier_shell_correlation(
 
 
 def _shell_sums(
-    first: Tensor, second: Tensor, shape: Shape, shell: Tensor, count: int, keep: Tensor
+    first: Tensor, second: Tensor, shape: Sizes, shell: Tensor, count: int, keep: Tensor
 ) -> Tensor:
     """Sums over shells of the cross power, both powers and one, float64 (4, count).
 
@@ -101,7 +102,7 @@ def _correlation(sums: Tensor) -> Tensor:
 
 def _region_sums(
     spectra: tuple[Tensor, Tensor],
-    shape: Shape,
+    shape: Sizes,
     pixel_size: float,
     sectors: Sectors,
     thickness: float,

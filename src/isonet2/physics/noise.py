@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from isonet2.physics.fourier import (
-    Shape,
     apply_filter,
     frequencies,
     multiplicity,
     shell_sums,
 )
+from isonet2.types import Sizes
 
 NOISE_MODES: dict[str, Callable[[Tensor], Tensor]] = {
     "nofilter": torch.ones_like,
@@ -21,7 +21,7 @@ NOISE_MODES: dict[str, Callable[[Tensor], Tensor]] = {
 """Projection filters of a back projection, by name, as functions of cycles per voxel."""
 
 
-def back_projection_amplitude(shape: Shape, mode: str, device: torch.device | str) -> Tensor:
+def back_projection_amplitude(shape: Sizes, mode: str, device: torch.device | str) -> Tensor:
     """Amplitude spectrum of back-projected white noise, (z, y, x//2+1).
 
     Planes of all tilts cross at the tilt axis, so their density falls as `1/k` with the

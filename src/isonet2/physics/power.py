@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, multiplicity, radius, shell_sums, shells
+from isonet2.physics.fourier import multiplicity, radius, shell_sums, shells
+from isonet2.types import Sizes
 
 _ROUNDS = 5
 
 
-def shell_power(half_spectrum: Tensor, shape: Shape, region: Tensor | None = None) -> Tensor:
+def shell_power(half_spectrum: Tensor, shape: Sizes, region: Tensor | None = None) -> Tensor:
     """Mean power in each shell from 0 to `min(shape)//2`.
 
     Parameters
@@ -35,7 +36,7 @@ def shell_power(half_spectrum: Tensor, shape: Shape, region: Tensor | None = Non
 
 
 def power_law_weight(
-    half_spectrum: Tensor, shape: Shape, exponent: float, region: Tensor | None = None
+    half_spectrum: Tensor, shape: Sizes, exponent: float, region: Tensor | None = None
 ) -> Tensor:
     """Real weight after which a volume's mean power falls as `k ** -exponent`.
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies, multiplicity, spectrum
+from isonet2.physics.fourier import frequencies, multiplicity, spectrum
+from isonet2.types import Sizes
 
 STEP = 2
 BAND = (0.12, 0.48)
@@ -77,7 +78,7 @@ def windowed(block: Tensor) -> Tensor | None:
     return voxels / deviation
 
 
-def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tensor:
+def tilt_profile(power: Tensor, shape: Sizes, beam: int, tilt_axis: int) -> Tensor:
     """Power against tilt, had the series been taken with this beam and this axis.
 
     Parameters
@@ -112,7 +113,7 @@ def tilt_profile(power: Tensor, shape: Shape, beam: int, tilt_axis: int) -> Tens
     return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
 
 
-def fan_likeness(first: Tensor, second: Tensor, shape: Shape) -> float:
+def fan_likeness(first: Tensor, second: Tensor, shape: Sizes) -> float:
     """How far two halves measured the same tilts: correlation of their fans of power.
 
     Each image of a tilt series is a plane of Fourier space; between the planes of neighbouring
@@ -152,7 +153,7 @@ def _smooth(fan: Tensor) -> Tensor:
     return padded.unfold(0, FAN_SMOOTH, 1).mean(1).clamp_min(1e-30)
 
 
-def seen_wedge(power: Tensor, shape: Shape) -> SeenWedge | None:
+def seen_wedge(power: Tensor, shape: Sizes) -> SeenWedge | None:
     """Find the empty wedge in a power spectrum.
 
     Parameters

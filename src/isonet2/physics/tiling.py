@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Region = tuple[slice, slice, slice]
-Block = NDArray[np.float32]
+from isonet2.types import Block, Region
+
 Read = Callable[[Region], Block]
 Write = Callable[[Region, Block], None]
 Function = Callable[[Tensor], Tensor]

@@ -12,7 +12,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from isonet2.physics.fourier import Shape, frequencies
+from isonet2.physics.fourier import frequencies
+from isonet2.types import Sizes
 
 Sectors = Sequence[tuple[float, float]]
 """Measured intervals of tilt angles in degrees, such as ((-60, 60),)."""
@@ -49,7 +50,7 @@ def sectors_of_tilts(tilts: Sequence[float], largest_gap: float = 3.0) -> Sector
 
 
 def measured(
-    shape: Shape,
+    shape: Sizes,
     sectors: Sectors,
     rotation: Tensor | None = None,
     *,
@@ -109,7 +110,7 @@ def planes(sectors: Sectors, rotation: Tensor | None = None, *, margin: float = 
     return torch.stack(found, -3)
 
 
-def between(shape: Shape, normals: Tensor) -> Tensor:
+def between(shape: Sizes, normals: Tensor) -> Tensor:
     """Mark the frequencies that lie in one of several sectors.
 
     Parameters
@@ -146,7 +147,7 @@ def between(shape: Shape, normals: Tensor) -> Tensor:
 
 
 def ball(
-    shape: Shape, *, device: torch.device | str | None = None, rows: slice = slice(None)
+    shape: Sizes, *, device: torch.device | str | None = None, rows: slice = slice(None)
 ) -> Tensor:
     """Mark the frequencies up to Nyquist along every direction, `|k| <= 0.5`.
 
@@ -160,7 +161,7 @@ def ball(
     return (kz * kz + ky * ky + kx * kx <= 0.25 + _ROUNDING).float()
 
 
-def clear_wedge(shape: Shape, sectors: Sectors, thickness: float) -> Tensor:
+def clear_wedge(shape: Sizes, sectors: Sectors, thickness: float) -> Tensor:
     """Mark the missing wedge where a specimen of finite thickness cannot leak into it.
 
     A specimen `thickness` voxels thick smears every Fourier value by about `1/thickness`, so

@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_slots
+from isonet2.physics.ctf import CtfSlots, CtfTreatment
+from isonet2.physics.fourier import distinct_radii
+from isonet2.physics.geometry import Geometry
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import Sectors, between, planes
 from isonet2.training.objectives import Batch, Wide
 from isonet2.training.sampling import Sample
-from isonet2.training.tomogram import Cube, Source
+from isonet2.training.tomogram import Source
+from isonet2.types import Block
 
 
 def _sent(x: Tensor, device: torch.device) -> Tensor:
@@ -22,29 +25,23 @@ def _sent(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device, non_blocking=True)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _measured(size: int, sectors: Sectors, device: torch.device) -> Tensor:
     return between((size,) * 3, _sent(planes(sectors), device))
 
 
-@lru_cache(maxsize=64)
-def _slots(
-    ctf: ContrastTransfer, treatment: CtfTreatment, size: int, pixel: float, device: torch.device
-) -> CtfSlots:
-    return ctf_slots(ctf, treatment, (size,) * 3, pixel, device)
+@lru_cache(maxsize=512)
+def _curves(geometry: Geometry, treatment: CtfTreatment, size: int) -> CtfSlots:
+    """A tomogram's CTF over the lengths of frequency vectors, on the CPU."""
+    lengths, _ = distinct_radii((size,) * 3)
+    return geometry.curves(treatment, lengths)
 
 
-def _fields(slots: CtfSlots) -> tuple[Tensor | None, ...]:
-    return slots.input, slots.fill, slots.prediction, slots.target
-
-
-def _stack_slots(slots: list[CtfSlots]) -> CtfSlots:
-    columns = zip(*(_fields(s) for s in slots), strict=True)
-    stacked = []
-    for column in columns:
-        filters = [f for f in column if f is not None]
-        stacked.append(torch.stack(filters)[:, None] if filters else None)
-    return CtfSlots(*stacked)
+def _stacked(slots: list[CtfSlots]) -> CtfSlots:
+    """The curves of several tomograms as one tensor (b, m) for each slot that they fill."""
+    columns = zip(*(one.filters for one in slots), strict=True)
+    filled = ([curve for curve in column if curve is not None] for column in columns)
+    return CtfSlots(*(torch.stack(curves) if curves else None for curves in filled))
 
 
 class Assembler:
@@ -60,6 +57,11 @@ class Assembler:
         Where batches live.
     both_directions
         Use every pair twice, with its halves exchanged.
+
+    Notes
+    -----
+    What stays on the device does not grow with the number of tomograms: a CTF is sent as a curve
+    with each batch, and spread there over one index map for each size of cubes.
     """
 
     def __init__(
@@ -100,31 +102,27 @@ class Assembler:
             noise_level=noise_level,
         )  # fmt: skip
 
-    def _cubes(self, cubes: list[Cube]) -> Tensor:
+    def _cubes(self, cubes: list[Block]) -> Tensor:
         return _sent(torch.from_numpy(np.stack(cubes))[:, None], self.device)
 
     def _masks(self, owners: list[Source], size: int) -> Tensor:
-        return torch.stack([_measured(size, o.sectors, self.device) for o in owners])[:, None]
+        sectors = [owner.geometry.sectors for owner in owners]
+        return torch.stack([_measured(size, mine, self.device) for mine in sectors])[:, None]
 
     def _turned(self, owners: list[Source], rotation: Tensor, size: int) -> Tensor:
         """Masks after rotation; a sector stands several times where others have more of them."""
-        most = max(len(owner.sectors) for owner in owners)
+        sectors = [owner.geometry.sectors for owner in owners]
+        most = max(map(len, sectors))
         normals = [
-            planes([*owner.sectors, *[owner.sectors[0]] * (most - len(owner.sectors))], turn)
-            for owner, turn in zip(owners, rotation, strict=True)
+            planes([*mine, *[mine[0]] * (most - len(mine))], turn)
+            for mine, turn in zip(sectors, rotation, strict=True)
         ]
         return between((size,) * 3, _sent(torch.stack(normals), self.device))[:, None]
 
     def _ctf(self, owners: list[Source], size: int) -> CtfSlots:
-        if self.treatment.mode == "None":
-            return CtfSlots()
-        return _stack_slots(
-            [
-                _slots(o.ctf, self.treatment, size, o.pixel_size, self.device)
-                for o in owners
-                if o.ctf is not None
-            ]
-        )
+        _, place = distinct_radii((size,) * 3, self.device)
+        curves = _stacked([_curves(owner.geometry, self.treatment, size) for owner in owners])
+        return curves.map(lambda curve: _sent(curve, self.device)[:, None, place])
 
     def _wide(self, samples: list[Sample], owners: list[Source], rotation: Tensor) -> Wide | None:
         rows = [i for i, s in enumerate(samples) if s.wide is not None]

@@ -11,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from isonet2.errors import InputError
+from isonet2.opening.halves import Unreadable
 from isonet2.training.assembly import Assembler
 from isonet2.training.objectives import METHODS, Network, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.schedule import Plan
 from isonet2.training.state import Training
-from isonet2.training.tomogram import Unreadable
 from isonet2.training.watch import NotFinite, StepReport, Watch
 
 log = logging.getLogger(__name__)

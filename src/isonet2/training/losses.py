@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from isonet2.physics.fourier import Shape, multiplicity, shell_sums, shells, volume
+from isonet2.physics.fourier import multiplicity, shell_sums, shells, volume
+from isonet2.types import Sizes
 
-Loss = Callable[[Tensor, Tensor, Tensor | None, Shape, Tensor | None], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor | None, Sizes, Tensor | None], Tensor]
 """(prediction, target, region, shape, weight) to one number.
 
 Prediction and target are half spectra (b, 1, z, y, x//2+1) of volumes of `shape`; `region`
@@ -17,7 +18,7 @@ weights the loss voxel by voxel (None: evenly). Values are per voxel of the volu
 """
 
 
-def _difference(prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape) -> Tensor:
+def _difference(prediction: Tensor, target: Tensor, region: Tensor | None, shape: Sizes) -> Tensor:
     difference = prediction - target
     return volume(difference if region is None else difference * region, shape)
 
@@ -31,7 +32,7 @@ def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def l2(
-    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Sizes, weight: Tensor | None
 ) -> Tensor:
     """Mean squared difference; without voxel weights by Parseval, so without a transform."""
     if weight is not None:
@@ -45,14 +46,14 @@ def l2(
 
 
 def l1(
-    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Sizes, weight: Tensor | None
 ) -> Tensor:
     """Mean absolute difference."""
     return _weighted_mean(_difference(prediction, target, region, shape).abs(), weight)
 
 
 def huber(
-    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Sizes, weight: Tensor | None
 ) -> Tensor:
     """Mean Huber distance: quadratic up to one standard deviation of the data, then linear."""
     difference = _difference(prediction, target, region, shape)
@@ -61,7 +62,7 @@ def huber(
 
 
 def fsc(
-    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Shape, weight: Tensor | None
+    prediction: Tensor, target: Tensor, region: Tensor | None, shape: Sizes, weight: Tensor | None
 ) -> Tensor:
     """One minus the Fourier shell correlation, mean over the shells below Nyquist.
 

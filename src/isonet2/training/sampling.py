@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from isonet2.errors import InputError
+from isonet2.opening.halves import cube_region
 from isonet2.physics.rotation import (
     cube_rotations,
     is_exact,
@@ -20,7 +21,8 @@ from isonet2.physics.rotation import (
     source_size,
 )
 from isonet2.physics.tiling import padded
-from isonet2.training.tomogram import Cube, Places, Position, Source, cube_region
+from isonet2.training.tomogram import Places, Source
+from isonet2.types import Block, Position
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +50,9 @@ class Sample:
     """A drawn cube with its voxels, and its surroundings where it is turned freely."""
 
     draw: Draw
-    halves: tuple[Cube, Cube]
-    wide: tuple[Cube, Cube] | None
-    weight: Cube | None
+    halves: tuple[Block, Block]
+    wide: tuple[Block, Block] | None
+    weight: Block | None
 
 
 class Subtomograms:

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from isonet2.machine.tensors import save_tensors
 from isonet2.networks import channels_last
-from isonet2.training.checkpoint import save_tensors
 from isonet2.training.muon import Muon
 from isonet2.training.schedule import Plan
+
+STATE_FILE = "training_state.pt"
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {
     "Muon": Muon,

@@ -6,53 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isonet2.data.volumes import Statistics, Volume
+from isonet2.data.volumes import Volume
 from isonet2.errors import InputError
-from isonet2.physics.ctf import ContrastTransfer
-from isonet2.physics.tiling import Region, padded
-from isonet2.physics.wedge import Sectors
+from isonet2.opening.halves import Half
+from isonet2.physics.geometry import Geometry
+from isonet2.types import Position
 
 MOST_CENTRES = 500_000
-
-Cube = NDArray[np.float32]
-Position = tuple[int, int, int]
-
-
-class Unreadable(InputError):
-    """A file that was there when the run began cannot be read any more."""
-
-
-def cube_region(low: Position, size: int) -> Region:
-    """Slices of the cube of edge `size` with its lowest corner at `low`."""
-    z, y, x = (slice(a, a + size) for a in low)
-    return z, y, x
-
-
-@dataclass(frozen=True, slots=True)
-class Half:
-    """One volume of a tomogram with the statistics that standardise it."""
-
-    volume: Volume
-    statistics: Statistics
-
-    def region(self, region: Region) -> Cube:
-        """Read a region and standardise it: protein bright, mean 0, deviation 1."""
-        try:
-            block = self.volume.read(region)
-        except (OSError, ValueError) as error:
-            raise Unreadable(
-                f"{self.volume.path}: could not be read ({error}); is the file still there, and "
-                f"whole?"
-            ) from error
-        if not np.isfinite(block).all():
-            raise InputError(
-                f"{self.volume.path}: holds NaN or infinite values; reconstruct it again"
-            )
-        return (np.float32(self.statistics.mean) - block) / np.float32(self.statistics.std)
-
-    def cube(self, low: Position, size: int) -> Cube:
-        """Cut a standardised cube; beyond a thin volume lies its mirror image."""
-        return padded(self.region, cube_region(low, size), self.volume.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +25,8 @@ class Source:
         For messages.
     first, second
         The two halves; one volume twice where there are none.
-    sectors
-        Measured intervals of tilt angles, degrees.
-    ctf
-        The microscope's transfer function, or None.
-    pixel_size
-        Angstrom.
+    geometry
+        What of Fourier space was measured, and how the microscope transferred it.
     count
         Cubes to draw in an epoch.
     centres
@@ -84,9 +40,7 @@ class Source:
     name: str
     first: Half
     second: Half
-    sectors: Sectors
-    ctf: ContrastTransfer | None
-    pixel_size: float
+    geometry: Geometry
     count: int
     centres: NDArray[np.int32] | None = None
     weight: Volume | None = None
@@ -97,11 +51,11 @@ class Source:
         """What of the tomogram decides on the numbers of a training run."""
         z, y, x = self.first.volume.shape
         files = " and ".join(dict.fromkeys(h.volume.path.name for h in (self.first, self.second)))
-        measured = ", ".join(f"{low:g} to {high:g}" for low, high in self.sectors)
         places = "everywhere" if self.centres is None else f"at {len(self.centres)} places"
         return (
-            f"{files}, {x} x {y} x {z} voxels of {self.pixel_size:g} A, tilts {measured}, "
-            f"{self.ctf or 'no CTF'}, {self.count} cubes drawn {places}"
+            f"{files}, {x} x {y} x {z} voxels of {self.geometry.pixel_size:g} A, tilts "
+            f"{self.geometry.tilts}, {self.geometry.ctf or 'no CTF'}, {self.count} cubes drawn "
+            f"{places}"
         )
 
     def limits(self, size: int) -> list[tuple[int, int]]:

@@ -14,9 +14,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from isonet2.errors import InputError
+from isonet2.opening.halves import Unreadable
 from isonet2.training.sampling import Sample
 from isonet2.training.state import Training
-from isonet2.training.tomogram import Unreadable
 
 log = logging.getLogger(__name__)
 

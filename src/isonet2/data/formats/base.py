@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
-Region = tuple[slice, slice, slice]
 
 _ANGSTROMS = {
     1.0: ("angstrom", "angstroms", "ångström", "å", "a", "ang"),
@@ -140,7 +139,7 @@ def check_real(path: Path, dtype: np.dtype[Any]) -> None:
         raise InputError(f"{path}: holds {dtype} values; convert it to real numbers (float32)")
 
 
-def whole(region: Region, shape: Shape) -> Region:
+def clipped(region: Region, shape: Shape) -> Region:
     """Region with plain bounds inside a shape, as numpy would take it."""
     z, y, x = (slice(*part.indices(n)) for part, n in zip(region, shape, strict=True))
     return z, y, x

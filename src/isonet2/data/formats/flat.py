@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonet2.data.formats.base import Region, Shape
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 _RESERVING_MISSING = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 

@@ -13,7 +13,6 @@ from isonet2.data.formats.base import (
     Format,
     Header,
     Reader,
-    Region,
     Triple,
     angstroms,
     check_real,
@@ -24,6 +23,7 @@ from isonet2.data.formats.base import (
 from isonet2.data.formats.flat import check_room
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region
 
 DATASET = "volume"
 _CHUNK = 64

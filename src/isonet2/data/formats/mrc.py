@@ -11,10 +11,11 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from isonet2.data.files import atomic_path
-from isonet2.data.formats.base import Format, Header, Reader, Region, Shape, Triple
+from isonet2.data.formats.base import Format, Header, Reader, Triple
 from isonet2.data.formats.flat import FlatReader, FlatSink, reserve
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}

@@ -14,8 +14,6 @@ from isonet2.data.formats.base import (
     Format,
     Header,
     Reader,
-    Region,
-    Shape,
     Triple,
     angstroms,
     check_real,
@@ -25,6 +23,7 @@ from isonet2.data.formats.base import (
 )
 from isonet2.data.formats.flat import FlatReader, FlatSink, check_room, reserve
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 _BIG = 2**32 - 2**25  # bytes that a classical TIFF cannot pass
 _PIXELS = ".//{*}Pixels"

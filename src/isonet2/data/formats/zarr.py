@@ -14,8 +14,6 @@ from isonet2.data.formats.base import (
     Format,
     Header,
     Reader,
-    Region,
-    Shape,
     Triple,
     angstroms,
     check_real,
@@ -26,6 +24,7 @@ from isonet2.data.formats.base import (
 from isonet2.data.formats.flat import check_room
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
+from isonet2.types import Region, Shape
 
 _CHUNK = 64
 _LEVEL = "0"

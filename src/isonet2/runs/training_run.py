@@ -9,26 +9,29 @@ from typing import Any
 
 import torch
 
-from isonet2.commands.plan import TrainParameters, last_noise_level, plan_of, treatment_of
-from isonet2.commands.preview import Preview, mean_row, write_scalars
-from isonet2.commands.remask import MaskUpdates, masks_of
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
+from isonet2.machine.devices import autocast_type, describe
+from isonet2.machine.interrupts import stop_request
+from isonet2.machine.ranks import make_fabric
+from isonet2.machine.tensors import load_tensors
 from isonet2.networks import build_network, edge_multiple, network_options
 from isonet2.parameters import package_version
 from isonet2.physics.rotation import source_size
+from isonet2.prediction.checkpoint import FORMAT, Checkpoint
+from isonet2.prediction.usage import Usage
 from isonet2.reports.history import write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
+from isonet2.runs.plan import TrainParameters, last_noise_level, plan_of, treatment_of
+from isonet2.runs.preview import Preview, mean_row, write_scalars
+from isonet2.runs.remask import MaskUpdates, masks_of
 from isonet2.training.assembly import Assembler
-from isonet2.training.checkpoint import FORMAT, STATE_FILE, Checkpoint, load_tensors
-from isonet2.training.devices import autocast_type, describe, make_fabric
-from isonet2.training.interrupt import stop_request
 from isonet2.training.loop import fit
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import best_epoch
-from isonet2.training.state import Training, start
+from isonet2.training.state import STATE_FILE, Training, start
 from isonet2.training.tomogram import Source
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 from isonet2.training.watch import StepReport, Stopped, agreed
@@ -90,7 +93,12 @@ class TrainingRun:
         self.history = self.folder / ("history.csv" if part == "full" else f"history_{part}.csv")
         self.curve = self.folder / f"loss_{part}.png"
         self.best = self.folder / f"{self.stem}_best_{part}.pt"
-        self.treatment = treatment_of(parameters)
+        self.usage = Usage(
+            parameters.cube_size,
+            treatment_of(parameters),
+            apply_mw_x1=recipe.apply_mw_x1,
+            in_ball=METHODS[method].fills_wedge,
+        )
         self.devices = devices
         self.previews: list[Preview] = []
         self.remask: MaskUpdates | None = None
@@ -108,7 +116,7 @@ class TrainingRun:
             swap=parameters.pairing == "swap",
             turn=METHODS[method].fills_wedge,
         )
-        assembler = partial(Assembler, treatment=self.treatment, device=self.fabric.device)
+        assembler = partial(Assembler, treatment=self.usage.treatment, device=self.fabric.device)
         self.subtomograms = drawing(
             sources, random_rot_weight=getattr(parameters, "random_rot_weight", 0.0)
         )
@@ -316,10 +324,7 @@ class TrainingRun:
             Preview(
                 source=source,
                 truth=tomogram.ground_truth,
-                treatment=self.treatment,
-                apply_mw_x1=self.recipe.apply_mw_x1,
-                in_ball=METHODS[self.method].fills_wedge,
-                cube_size=p.cube_size,
+                usage=self.usage,
                 precision=precision,
             )
             for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
@@ -374,16 +379,16 @@ class TrainingRun:
         """The network as it predicts now, with everything needed to use it."""
         return Checkpoint(
             method=self.method,
+            reads_halves=METHODS[self.method].reads_halves,
+            fills_wedge=METHODS[self.method].fills_wedge,
             arch=self.parameters.arch,
-            cube_size=self.parameters.cube_size,
-            treatment=self.treatment,
+            usage=self.usage,
             weights=training.average.state_dict(),
             network_options=self.options,
-            apply_mw_x1=self.recipe.apply_mw_x1,
             epoch=training.epoch,
             version=package_version(),
             parameters=self.parameters.model_dump(mode="json"),
             metrics=training.history[-1],
-            pixel_size=median(source.pixel_size for source in self.subtomograms.sources),
+            pixel_size=median(s.geometry.pixel_size for s in self.subtomograms.sources),
             part=self.part,
         )

@@ -13,12 +13,14 @@ from isonet2.data.inputs import edges
 from isonet2.data.volumes import VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import PredictParameters
-from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.metrics import SPECIMEN_DEPTH, compare, region_correlations
-from isonet2.physics.tiling import Region
+from isonet2.prediction.replicas import Replicas
+from isonet2.prediction.restoring import restore
+from isonet2.prediction.tiles import fitted_tiles
+from isonet2.prediction.usage import Usage
 from isonet2.reports.pictures import compare_picture
-from isonet2.training.prediction import Block, Geometry, Replicas, fitted_tiles, restore
 from isonet2.training.tomogram import Source
+from isonet2.types import Block, Region
 
 PADDING = PredictParameters.model_fields["padding_factor"].default
 
@@ -35,22 +37,15 @@ class Preview:
         Its voxels and its physics.
     truth
         File of the noise-free volume, where there is one.
-    treatment, apply_mw_x1
-        As in training.
-    in_ball
-        As in `restore`.
-    cube_size
-        Edge of a tile, voxels.
+    usage
+        What inputs and results go through.
     precision
         Type that convolutions run in.
     """
 
     source: Source
     truth: Path | None
-    treatment: CtfTreatment
-    apply_mw_x1: bool
-    in_ball: bool
-    cube_size: int
+    usage: Usage
     precision: torch.dtype
 
     def restored(self, network: nn.Module, device: torch.device) -> Block:
@@ -66,12 +61,12 @@ class Preview:
         restore(
             replicas,
             halves,
-            Geometry(source.sectors, source.ctf, source.pixel_size),
-            self.treatment,
+            source.geometry,
+            self.usage,
             write,
-            fitted_tiles(source.first.volume.shape, self.cube_size, PADDING, replicas.multiple),
-            apply_mw_x1=self.apply_mw_x1,
-            in_ball=self.in_ball,
+            fitted_tiles(
+                source.first.volume.shape, self.usage.cube_size, PADDING, replicas.multiple
+            ),
             merge=False,
         )
         return result
@@ -112,7 +107,7 @@ class Preview:
         compare_picture(
             path.with_name(f"{path.name}.png"),
             {"input": self._given(), "restored": mean},
-            self.source.pixel_size,
+            self.source.geometry.pixel_size,
         )
         if self.truth is not None:
             truth = open_volume(self.truth).read()
@@ -120,8 +115,8 @@ class Preview:
             found |= compare(
                 torch.from_numpy(mean),
                 torch.from_numpy(truth),
-                self.source.pixel_size,
-                self.source.sectors,
+                self.source.geometry.pixel_size,
+                self.source.geometry.sectors,
             )
         return found
 
@@ -130,7 +125,7 @@ class Preview:
         first = self.source.first
         mean, scale = np.float32(first.statistics.mean), np.float32(first.statistics.std)
         label = "IsoNet2 preview, do not average"
-        size = edges(first.volume, self.source.pixel_size)
+        size = edges(first.volume, self.source.geometry.pixel_size)
         with VolumeWriter(path, like=first.volume, voxel_size=size, label=label) as writer:
             for region in slabs(first.volume):
                 writer.write(region, mean - halves[:, *region].mean(0) * scale)
@@ -149,14 +144,8 @@ class Preview:
             return {}
         first, second = torch.from_numpy(halves)
         thickness = SPECIMEN_DEPTH * halves.shape[1]
-        found = region_correlations(first, second, self.source.sectors, thickness)
+        found = region_correlations(first, second, self.source.geometry.sectors, thickness)
         return {f"cc_halves_{name}": found[name] for name in ("measured", "wedge")}
-
-
-def whole(volume: Block) -> Region:
-    """The region of all voxels of a volume (z, y, x)."""
-    z, y, x = (slice(0, n) for n in volume.shape)
-    return z, y, x
 
 
 def write_scalars(folder: Path, row: dict[str, float]) -> None:

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from isonet2.commands.make_mask import boundary_of
-from isonet2.commands.preview import Preview, whole
 from isonet2.data.inputs import edges
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.opening.boundaries import boundary_of
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.masking import BINNING, specimen_mask
+from isonet2.runs.preview import Preview
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.tomogram import centres_of_mask
+from isonet2.types import all_of
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +91,9 @@ class MaskUpdates:
                 continue
             write_volume(
                 self.path(source.name, epoch),
-                unbin(mask.voxels.numpy(), BINNING, whole(restored)).astype(np.float32),
+                unbin(mask.voxels.numpy(), BINNING, all_of(restored.shape)).astype(np.float32),
                 like=source.first.volume,
-                voxel_size=edges(source.first.volume, source.pixel_size),
+                voxel_size=edges(source.first.volume, source.geometry.pixel_size),
                 dtype="int8",
                 label=f"IsoNet2 mask of the prediction after epoch {epoch}",
             )

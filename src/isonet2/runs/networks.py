@@ -7,20 +7,20 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from isonet2.commands.plan import TrainParameters, without_effect
-from isonet2.commands.predict import predict
-from isonet2.commands.training_run import TrainingRun, previewed
 from isonet2.data.files import locked, make_folder
 from isonet2.data.inspection import mixed_up
 from isonet2.data.pairing import unlike_sizes
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
-from isonet2.parameters import PredictParameters, write_parameters
+from isonet2.machine.devices import choose_devices
+from isonet2.machine.threads import use_threads
+from isonet2.parameters import write_parameters
 from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.progress import followed
-from isonet2.training.devices import choose_devices, use_threads
-from isonet2.training.objectives import Recipe
-from isonet2.training.sources import training_source
+from isonet2.runs.plan import TrainParameters, treatment_of, without_effect
+from isonet2.runs.sources import training_source
+from isonet2.runs.training_run import TrainingRun, previewed
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.tomogram import Source
 
 log = logging.getLogger(__name__)
@@ -70,23 +70,7 @@ def train(
         mine = [_part_of(source, part) for source in sources]
         runs.append(TrainingRun(parameters, method, mine, recipe, devices, threads, part))
         runs[-1].watch(table)
-    paths = _go(runs)
-    if parameters.with_predict and runs[0].fabric.is_global_zero:
-        status = predict(
-            PredictParameters(
-                star_file=parameters.star_file,
-                model=paths[0],
-                model2=paths[1] if len(paths) > 1 else None,
-                gpuID=parameters.gpuID,
-                ncpus=parameters.ncpus,
-                tomo_idx=parameters.tomo_idx,
-                input_column=getattr(parameters, "input_column", None),
-                mixed_precision=parameters.mixed_precision,
-            )
-        )
-        if status:
-            raise InputError("with_predict True: not every tomogram was restored (see above)")
-    return paths
+    return _go(runs)
 
 
 def _go(runs: list[TrainingRun]) -> list[Path]:
@@ -139,8 +123,8 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
             sources.append(
                 training_source(
                     tomogram,
-                    method,
-                    mode=parameters.CTF_mode,
+                    reads_halves=METHODS[method].reads_halves,
+                    treatment=treatment_of(parameters),
                     bfactor=parameters.bfactor,
                     with_mask=parameters.with_mask,
                     mask_weighted_loss=parameters.mask_weighted_loss,

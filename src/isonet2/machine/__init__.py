@@ -1,0 +1,1 @@
+"""The machine: devices, memory, interrupts, and the starting of ranks."""

@@ -1,0 +1,78 @@
+"""Where a run computes: GPUs by number or the processor, and in which precision."""
+
+import logging
+import os
+
+import torch
+
+from isonet2.errors import InputError
+from isonet2.machine.started import started_ranks
+
+log = logging.getLogger(__name__)
+
+
+def choose_devices(gpu_ids: str | None) -> list[torch.device]:
+    """Devices for a `gpuID`.
+
+    Numbers count the GPUs that this process can see (`CUDA_VISIBLE_DEVICES` is respected and
+    never written); a UUID, or its beginning, names one of them as `nvidia-smi -L` does. Without
+    either the GPU with most free memory is taken; without a GPU, the processor, and this is said.
+
+    Raises
+    ------
+    InputError
+        For a number or a name that no visible GPU has.
+    """
+    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpu_ids == "cpu":
+        return [torch.device("cpu")]
+    if visible == 0:
+        log.warning(
+            "gpuID %s: no GPU is visible to this program; computing on the processor, which is "
+            "far slower (--gpuID cpu says that this is meant)",
+            gpu_ids,
+        )
+        return [torch.device("cpu")]
+    if gpu_ids is None and started_ranks() is not None:
+        return [torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % visible)]
+    if gpu_ids is None:
+        free = [torch.cuda.mem_get_info(i)[0] for i in range(visible)]
+        return [torch.device("cuda", free.index(max(free)))]
+    numbers = [_number_of(part, visible) for part in gpu_ids.split(",")]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        raise InputError(
+            f"gpuID {gpu_ids}: {visible} GPU(s) are visible, numbered 0 to {visible - 1}; choose "
+            f"among those, each once (CUDA_VISIBLE_DEVICES narrows and renumbers them)"
+        )
+    return [torch.device("cuda", number) for number in numbers if number is not None]
+
+
+def _number_of(gpu_id: str, visible: int) -> int | None:
+    """Number of the one GPU that a number or a UUID's beginning means, if there is one."""
+    if gpu_id.isdecimal():
+        return int(gpu_id) if int(gpu_id) < visible else None
+    names = [f"gpu-{torch.cuda.get_device_properties(i).uuid}" for i in range(visible)]
+    meant = [i for i, name in enumerate(names) if name.startswith(gpu_id.casefold())]
+    return meant[0] if len(meant) == 1 else None
+
+
+def describe(devices: list[torch.device]) -> str:
+    """Name devices for the log."""
+    return ", ".join(
+        f"{torch.get_num_threads()} processor threads"
+        if device.type == "cpu"
+        else f"{device} {torch.cuda.get_device_name(device)}"
+        for device in devices
+    )
+
+
+def autocast_type(device: torch.device, mixed_precision: bool) -> torch.dtype:
+    """Type that convolutions run in on a device."""
+    if not mixed_precision:
+        return torch.float32
+    if device.type == "cpu":
+        fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return torch.bfloat16 if fast else torch.float32
+    if torch.cuda.get_device_capability(device)[0] >= 8:
+        return torch.bfloat16
+    return torch.float16

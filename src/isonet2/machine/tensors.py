@@ -1,0 +1,63 @@
+"""Files of tensors and plain values, read without running code."""
+
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from isonet2.data.files import atomic_path
+from isonet2.errors import InputError
+
+
+def _plain_dict(*_: object) -> dict[Any, Any]:
+    """Stand in for `defaultdict`, which torch does not fill while it refuses code."""
+    return {}
+
+
+_SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
+PLAIN: list[Any] = [
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_plain_dict, "collections.defaultdict"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+    *(OrderedDict, list, dict, float),
+]
+"""What the files may hold besides tensors; numpy 1 named the module of its scalars differently."""
+
+
+def save_tensors(path: Path, record: dict[str, Any]) -> None:
+    """Write a dictionary of tensors and plain values, whole or not at all."""
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(record, temporary)
+        except RuntimeError as error:
+            raise InputError(f"{path}: cannot be written; is the disk full?") from error
+
+
+def load_tensors(path: Path, remedy: str = "give a network_*.pt file") -> dict[str, Any]:
+    """Read a dictionary of tensors and plain values; anything that would run code is refused.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is not such a dictionary, or is cut off.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; {remedy}")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; check the path")
+    try:
+        with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            record = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        old = path.suffix == ".h5"
+        kind = "is an IsoNet1 (Keras) model" if old else "is damaged, or no file of this program"
+        raise InputError(f"{path}: {kind}; {remedy}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds no model; {remedy}")
+    return record

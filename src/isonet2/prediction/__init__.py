@@ -1,0 +1,1 @@
+"""How a trained network is applied: tiles, orientations, replicas on several devices."""

@@ -1,0 +1,133 @@
+"""Checkpoints: the weights of a network with all that is needed to use them."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from isonet2.errors import InputError
+from isonet2.machine.tensors import load_tensors, save_tensors
+from isonet2.networks import build_network
+from isonet2.networks.published import is_published, translate
+from isonet2.physics.ctf import CtfTreatment, WienerSettings
+from isonet2.prediction.usage import Usage
+
+FORMAT = 4
+"""1 was of networks that added their input to their output, 2 of U-Nets without residual blocks, 3
+did not say what its method reads and fills."""
+PUBLISHED = "published IsoNet2"
+PUBLISHED_METHODS = ("n2n", "isonet2", "isonet2-n2n")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained network and how to use it.
+
+    Parameters
+    ----------
+    method
+        Name of the method that trained it.
+    reads_halves
+        Whether that takes the two halves, and not the full tomogram.
+    fills_wedge
+        Whether it fills the missing wedge, or takes noise away only.
+    arch, network_options
+        What `build_network` made it from; of a network from YAML the options hold the definition.
+    usage
+        What its inputs and results go through.
+    weights
+        State dict.
+    epoch
+        Epochs trained.
+    version
+        Of the program that wrote it.
+    parameters
+        The whole record of the run.
+    metrics
+        The last row of its history.
+    pixel_size
+        Of the tomograms it was trained on, angstrom; None where it is not known.
+    part
+        Of each tomogram that it was trained on: `full`, `top` or `bottom`.
+    """
+
+    method: str
+    reads_halves: bool
+    fills_wedge: bool
+    arch: str
+    usage: Usage
+    weights: dict[str, Tensor]
+    network_options: dict[str, Any] = field(default_factory=dict)
+    epoch: int = 0
+    version: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    pixel_size: float | None = None
+    part: str = "full"
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the published IsoNet2 trained it, which predicts in its own way."""
+        return self.version == PUBLISHED
+
+    def network(self) -> nn.Module:
+        """Build the network with its weights, in evaluation mode."""
+        network = build_network(self.arch, **self.network_options)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        record: dict[str, Any] = {"format": FORMAT}
+        record |= {name: getattr(self, name) for name in self.__slots__ if name != "weights"}
+        record["usage"] = asdict(self.usage)
+        save_tensors(path, record | {"state_dict": self.weights})
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint of this program or of the published IsoNet2 2.x.
+
+        No code in the file is run.
+
+        Raises
+        ------
+        InputError
+            When the file is missing, broken or of another kind.
+        """
+        record = load_tensors(path)
+        if is_published(record):
+            return _published(path, record)
+        form = record.pop("format", None)
+        if form in range(1, FORMAT):
+            raise InputError(f"{path}: its network is of an older kind; train it again")
+        if form != FORMAT:
+            raise InputError(f"{path}: not a checkpoint of this program; give a network_*.pt file")
+        usage = dict(record.pop("usage"))
+        treatment = dict(usage.pop("treatment"))
+        treatment["wiener"] = WienerSettings(**treatment["wiener"])
+        usage["treatment"] = CtfTreatment(**treatment)
+        return cls(usage=Usage(**usage), weights=record.pop("state_dict"), **record)
+
+
+def _published(path: Path, record: dict[str, Any]) -> Checkpoint:
+    method = str(record["method"])
+    if method not in PUBLISHED_METHODS:
+        raise InputError(
+            f"{path}: was trained by method {method}, which is not known here; give a network of "
+            f"{', '.join(PUBLISHED_METHODS)}"
+        )
+    arch, options, weights = translate(path, record)
+    mode = str(record.get("CTF_mode") or "None")
+    flips = bool(record.get("do_phaseflip_input", True))
+    treatment = CtfTreatment(mode=mode, do_phaseflip_input=flips)
+    return Checkpoint(
+        method=method,
+        reads_halves=method != "isonet2",
+        fills_wedge=method != "n2n",
+        arch=arch,
+        usage=Usage(cube_size=int(record["cube_size"]), treatment=treatment),
+        weights=weights,
+        network_options=options,
+        version=PUBLISHED,
+    )

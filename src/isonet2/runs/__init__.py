@@ -1,0 +1,1 @@
+"""What commands share: runs that train a network, or go through tomograms one by one."""
