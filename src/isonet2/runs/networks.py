@@ -133,7 +133,7 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
             )
         except InputError as error:
             problems.append(str(error))
-    sizes = {s.name: s.pixel_size for s in sources}
+    sizes = {s.name: s.geometry.pixel_size for s in sources}
     if unlike := unlike_sizes(sizes):
         log.warning(unlike)
     pairs = [(s.first.volume, s.second.volume) for s in sources if s.second is not s.first]
