@@ -421,6 +421,6 @@ def test_voxels_unlike_those_of_training_are_said(star, tmp_path, caplog):
     assert "voxels of 10 A, and the network was trained on 13 A; resize it first" in caplog.text
 
 
-def test_a_network_of_an_unknown_method_is_refused(tmp_path):
-    with pytest.raises(InputError, match="method regular, which is not known here"):
-        Checkpoint.load(save_model(tmp_path / "m.pt", "regular"))
+def test_a_network_of_a_users_own_method_says_how_it_is_used(star, tmp_path):
+    assert go(star, save_model(tmp_path / "m.pt", "regular")) == 0
+    assert open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc").shape == (48, 56, 64)

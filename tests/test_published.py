@@ -189,6 +189,12 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path, change, says):
         translate(path, changed(change))
 
 
+def test_a_method_that_the_published_program_does_not_have_is_refused(tmp_path):
+    torch.save(record(published()) | {"method": "regular"}, tmp_path / "m.pt")
+    with pytest.raises(InputError, match="method regular, which is not known here"):
+        Checkpoint.load(tmp_path / "m.pt")
+
+
 def test_what_is_no_model_is_said_in_one_line(tmp_path):
     path = tmp_path / "m.pt"
     path.write_bytes(b"data_")
