@@ -17,11 +17,12 @@ install: $(INSTALLED)  ## make the environment .venv with the commands isonet an
 demo: $(INSTALLED)  ## restore two simulated tomograms and compare them with the truth, in demo/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo
 
-test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, pytest
+test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, pytest, node's where it is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v node >/dev/null; then node --test tests/js; else echo "no node: tests/js are left out"; fi
 	$(BIN)/python -m pytest
 
 format: $(INSTALLED)  ## put the code into its standard form

@@ -12,7 +12,7 @@ from isonet2.gui.project import Project
 from isonet2.gui.words import speak
 
 STATIC = Path(str(files("isonet2.gui").joinpath("static")))
-MODULES = ("pages.start", "pages.command")
+MODULES = ("pages.start", "pages.command", "pages.view")
 """Modules that have `register(project)`, which makes their pages and addresses known."""
 
 
