@@ -26,9 +26,10 @@ from isonet2.prediction.replicas import Replicas
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.loop import Descent
-from isonet2.training.objectives import Recipe
+from isonet2.training.muon import Muon
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
-from isonet2.training.schedule import Plan
+from isonet2.training.schedule import Cosine, Plan
 from isonet2.training.state import start
 
 ROUNDS = 8
@@ -85,11 +86,10 @@ def training(
     """One row: isonet2-n2n steps of one group of cubes, assembled anew each time."""
     noisy_halves(folder, (cube + 64,) * 3)
     source = noisy_source(folder, 2 * batch)
-    plan = Plan("isonet2-n2n", 1, batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
+    plan = Plan(1, batch, 1, Muon, Cosine(1e-3, 0.0, 0.1), 0.999, (0.0,))
     assemble = Assembler([source], CtfTreatment(mode="network"), fabric.device)
-    descent = Descent(
-        fabric, start(build_network(arch), plan), assemble, Recipe(mw_weight=20.0), plan
-    )
+    objective = METHODS["isonet2-n2n"].with_recipe(Recipe(mw_weight=20.0))
+    descent = Descent(fabric, start(build_network(arch), plan), assemble, objective, plan)
     group = [next(Subtomograms([source], cube, seed=0, random_rot_weight=0.2).batches(0, batch))]
     memory(fabric.device)
     count = operations(lambda: descent.step(group, 1e-3, 0.0))

@@ -39,9 +39,10 @@ from isonet2.prediction.usage import Usage
 from isonet2.reports.table import show_table
 from isonet2.training.assembly import Assembler
 from isonet2.training.loop import Descent, _follow
+from isonet2.training.muon import Muon
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
-from isonet2.training.schedule import Plan
+from isonet2.training.schedule import Cosine, Plan
 from isonet2.training.state import start
 from isonet2.training.tomogram import Source
 
@@ -111,7 +112,7 @@ class OurTraining:
         sources = [noisy_source(self.folder, CUBES // self.count + 1) for _ in range(self.count)]
         if not method.reads_halves:
             sources = [replace(source, second=source.first) for source in sources]
-        self.plan = Plan(self.method, 1, self.batch, 1, "Muon", 1e-3, 0.0, 0.1, 0.999, (0.0,))
+        self.plan = Plan(1, self.batch, 1, Muon, Cosine(1e-3, 0.0, 0.1), 0.999, (0.0,))
         self.training = start(build_network(self.arch), self.plan)
         device = torch.device("cpu")
         precision = "bf16-mixed" if autocast_type(device, True) == torch.bfloat16 else "32-true"
@@ -119,8 +120,8 @@ class OurTraining:
         treatment = CtfTreatment(mode="network")
         both = self.pairing == "both"
         self.assemble = Assembler(sources, treatment, device, both_directions=both)
-        recipe = Recipe(mw_weight=20.0)
-        self.descent = Descent(fabric, self.training, self.assemble, recipe, self.plan)
+        objective = method.with_recipe(Recipe(mw_weight=20.0))
+        self.descent = Descent(fabric, self.training, self.assemble, objective, self.plan)
         free = 0.2 * method.fills_wedge
         self.cubes = Subtomograms(
             sources, self.cube, seed=0, turn=method.fills_wedge, random_rot_weight=free

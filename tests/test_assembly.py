@@ -15,6 +15,7 @@ from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
 from isonet2.training.assembly import Assembler
+from isonet2.training.losses import LOSSES
 from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
 
@@ -93,7 +94,7 @@ def test_a_step_never_waits_for_the_device(source, quiet, method, loss):
     samples = batches_of([weighted], random_rot_weight=0.5)
     assert 0 < sum(sample.draw.free for sample in samples) < len(samples)
     assemble = Assembler([weighted], CtfTreatment(mode="network"), DEVICE)
-    recipe = Recipe(loss_func=loss, mw_weight=-1.0, fill_probability=0.5)
+    recipe = Recipe(loss=LOSSES[loss], mw_weight=-1.0, fill_probability=0.5)
     with Waits() as noted:
         scale = torch.ones((), device=DEVICE, requires_grad=True)
         for _ in ("filters are made", "and kept"):

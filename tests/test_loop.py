@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -15,15 +16,18 @@ from isonet2.networks import build_network
 from isonet2.opening.halves import Unreadable
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.training import watch
-from isonet2.training.assembly import Assembler
+from isonet2.training.assembly import Assembler, Cubes
 from isonet2.training.loop import Descent, _to_its_parameters, fit
-from isonet2.training.objectives import Recipe
+from isonet2.training.muon import Muon
+from isonet2.training.objectives import METHODS, Losses, Method, Recipe
 from isonet2.training.sampling import Subtomograms
-from isonet2.training.schedule import Plan
-from isonet2.training.state import start
-from isonet2.training.watch import NotFinite, Stopped
+from isonet2.training.schedule import Cosine, Plan
+from isonet2.training.state import OPTIMIZERS, start
+from isonet2.training.watch import Hooks, NotFinite, Stopped
 
-PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
+RATE = Cosine(highest=1e-3, lowest=1e-4, warm_up=0.1)
+RECIPE = Recipe(mw_weight=5.0)
+PLAN = Plan(2, 2, 1, Muon, RATE, 0.9, (0.0, 0.0))
 
 
 def tiny(normalization="batch"):
@@ -33,17 +37,23 @@ def tiny(normalization="batch"):
     )
 
 
-def run(source, training, plan=PLAN, precision=None, **hooks):
-    subtomograms = Subtomograms([source], 16, seed=0, random_rot_weight=0.3)
-    assemble = Assembler([source], CtfTreatment(), torch.device("cpu"))
-    hooks = {
-        "on_step": lambda r: None,
-        "on_epoch": lambda t: None,
-        "on_stop": lambda t: None,
-    } | hooks
+def run(
+    source,
+    training,
+    plan=PLAN,
+    precision=None,
+    method=METHODS["isonet2-n2n"],
+    recipe=RECIPE,
+    **hooks,
+):
+    cubes = Cubes(
+        Subtomograms([source], 16, seed=0, random_rot_weight=0.3),
+        Assembler([source], CtfTreatment(), torch.device("cpu")),
+    )
+    objective = method.with_recipe(recipe)
     plugins = [] if precision is None else [precision]
     fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
-    fit(fabric, training, subtomograms, assemble, Recipe(mw_weight=5.0), plan, **hooks)
+    fit(fabric, training, cubes, objective, plan, Hooks(**hooks))
     return training
 
 
@@ -86,7 +96,7 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(source, tmp_path, after)
 
 
 def test_training_lowers_the_loss(source):
-    plan = replace(PLAN, epochs=10, noise_levels=(0.0,) * 10, learning_rate=3e-3)
+    plan = replace(PLAN, epochs=10, noise_levels=(0.0,) * 10, rate=replace(RATE, highest=3e-3))
     history = run(source, start(tiny(), plan), plan).history
     assert history[-1]["loss"] < 0.95 * history[0]["loss"]
 
@@ -184,7 +194,7 @@ def test_the_rank_that_cannot_read_saves_the_state(source, monkeypatch, first):
 @pytest.mark.parametrize(("name", "length"), [("Muon", 0.2), ("AdamW", 1.0)])
 def test_the_optimizer_is_the_one_that_was_chosen(source, name, length):
     """Over its rate, the first step of AdamW is 1 long in every weight, and Muon's 0.2 overall."""
-    plan = replace(PLAN, optimizer=name)
+    plan = replace(PLAN, optimizer=OPTIMIZERS[name])
     training = start(tiny(), plan)
     with pytest.raises(Stopped):
         run(source, training, plan, stop=lambda: True)
@@ -257,7 +267,7 @@ def test_start_leaves_two_networks_that_agree():
 
 
 def test_the_average_comes_gradually_to_its_decay(source):
-    plan = replace(PLAN, ema=0.2, learning_rate=0.1, warm_up=0.0)
+    plan = replace(PLAN, ema=0.2, rate=replace(RATE, highest=0.1, warm_up=0.0))
     training = start(tiny(), plan)
     seen = [weights(training)]
 
@@ -340,3 +350,44 @@ def test_a_state_is_taken_over_whatever_scaled_its_loss(source, tmp_path):
     del state["scaling"]
     resumed.load(state)
     assert resumed.scaling == {}
+
+
+def test_an_own_loss_method_network_optimiser_and_schedule_enter_without_a_registry(source):
+    """One weight learns by an objective of its own; only the first of six steps has a rate."""
+    seen = []
+
+    class Scale(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return self.weight * x
+
+    def distance(prediction, target, region, shape, weight):
+        seen.append(shape)
+        return (prediction - target).abs().square().mean()
+
+    def halve(network, teacher, batch, recipe):
+        total = recipe.loss(network(batch.first), batch.first / 2, None, batch.first.shape, None)
+        return Losses(total, total.detach(), torch.zeros_like(total))
+
+    def rate(step, steps):
+        return 0.5 if step == 0 else 0.0
+
+    plan = Plan(2, 2, 1, lambda n, lr: torch.optim.SGD(n.parameters(), lr), rate, 0.0, (0.0, 0.0))
+    mine = Method("mine", halve, fills_wedge=False, reads_halves=True)
+    training = start(Scale(), plan)
+    run(source, training, plan, method=mine, recipe=Recipe(loss=distance))
+    weight = training.network.weight.item()
+    power = source_power(source, plan)
+    assert seen == [(2, 1, 16, 16, 16)] * 6
+    assert weight == pytest.approx(1 - 0.5 * power, rel=1e-4)
+    assert training.history[1]["loss"] != training.history[0]["loss"]
+
+
+def source_power(source, plan):
+    """Mean square of the first batch's inputs: the slope of the squared distance at weight 1."""
+    drawn = Subtomograms([source], 16, seed=0, random_rot_weight=0.3)
+    samples = next(drawn.batches(0, plan.batch_size))
+    return np.mean([np.square(sample.halves[0], dtype=float).mean() for sample in samples])

@@ -38,7 +38,7 @@ def make_batch(source, mode="None", free=0.0, **options):
 def test_every_combination_gives_finite_losses_and_gradients(source, method, mode, loss):
     scale = torch.ones((), requires_grad=True)
     batch = make_batch(source, mode, free=0.5)
-    recipe = Recipe(loss_func=loss, mw_weight=20.0)
+    recipe = Recipe(loss=LOSSES[loss], mw_weight=20.0)
     losses = METHODS[method].objective(lambda x: x + scale * x.roll(1, -1), identity, batch, recipe)
     losses.total.backward()
     assert all(torch.isfinite(v) for v in (losses.total, losses.n2n, losses.mw, scale.grad))

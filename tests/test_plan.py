@@ -7,6 +7,7 @@ from isonet2.commands.refine import refine
 from isonet2.data.star import update
 from isonet2.parameters import RefineParameters
 from isonet2.runs.plan import noise_levels, plan_of, without_effect
+from isonet2.training.objectives import METHODS
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from isonet2.runs.plan import noise_levels, plan_of, without_effect
     ],
 )  # fmt: skip
 def test_what_does_nothing_beside_the_rest_is_named(method, given, said):
-    texts = without_effect(RefineParameters(star_file="t.star", **given), method)
+    texts = without_effect(RefineParameters(star_file="t.star", **given), METHODS[method])
     assert len(texts) == (said is not None)
     assert said is None or re.search(said, texts[0])
 
@@ -43,9 +44,9 @@ def test_what_does_nothing_is_said_when_training_begins(star, halves, caplog):
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_a_batch_holds_two_cubes_for_each_device_unless_a_size_is_given(ranks):
     given = {"star_file": "x.star", "epochs": 1}
-    assert plan_of(RefineParameters(**given), "n2n", ranks, 2).batch_size == 2 * ranks
+    assert plan_of(RefineParameters(**given), ranks, 2).batch_size == 2 * ranks
     asked = RefineParameters(batch_size=12, **given)
-    assert plan_of(asked, "n2n", ranks, 2).batch_size == 12
+    assert plan_of(asked, ranks, 2).batch_size == 12
 
 
 def test_noise_levels_follow_their_starting_epochs():

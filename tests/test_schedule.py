@@ -1,12 +1,12 @@
 import pytest
 
-from isonet2.training.schedule import Plan
+from isonet2.training.schedule import Cosine
 
-PLAN = Plan("isonet2-n2n", 2, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0, 0.0))
+RATE = Cosine(highest=1e-3, lowest=1e-4, warm_up=0.1)
 
 
 def test_rate_warms_up_and_falls_to_its_end():
-    rates = [PLAN.rate(step, 100) for step in range(101)]
+    rates = [RATE(step, 100) for step in range(101)]
     assert rates[0] == pytest.approx(1e-4, rel=0.01)
     assert max(rates) == pytest.approx(1e-3, rel=0.05)
     assert rates[9] > rates[4]

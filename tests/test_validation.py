@@ -13,10 +13,11 @@ from isonet2.opening.halves import Half
 from isonet2.parameters import RefineParameters
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.geometry import Geometry
-from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import Recipe
+from isonet2.training.assembly import Assembler, Cubes
+from isonet2.training.muon import Muon
+from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Subtomograms
-from isonet2.training.schedule import Plan, best_epoch
+from isonet2.training.schedule import Cosine, Plan, best_epoch
 from isonet2.training.tomogram import Source
 from isonet2.training.validation import CUBES, Validation, hold_out
 
@@ -103,8 +104,10 @@ def test_of_many_tomograms_a_few_are_asked(long):
 
 def validation(source, method, recipe):
     return Validation(
-        method, recipe, Subtomograms([source], SIZE, seed=0, turn=method != "n2n"),
-        Assembler([source], CtfTreatment(), torch.device("cpu")), 0.0,
+        METHODS[method], recipe, Cubes(
+            Subtomograms([source], SIZE, seed=0, turn=method != "n2n"),
+            Assembler([source], CtfTreatment(), torch.device("cpu")),
+        ), 0.0,
     )  # fmt: skip
 
 
@@ -134,7 +137,7 @@ def test_the_best_epoch_is_that_of_the_lowest_loss():
 
 
 def test_patience_ends_a_run():
-    plan = Plan("n2n", 9, 2, 1, "Muon", 1e-3, 1e-4, 0.1, 0.9, (0.0,) * 9, patience=2)
+    plan = Plan(9, 2, 1, Muon, Cosine(1e-3, 1e-4, 0.1), 0.9, (0.0,) * 9, patience=2)
     assert [plan.ended(history(*losses)) for losses in ((3, 1), (3, 1, 2), (3, 1, 2, 2))] == [
         False, False, True,
     ]  # fmt: skip

@@ -7,7 +7,8 @@ from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters
 from isonet2.runs.networks import train
-from isonet2.training.objectives import Recipe
+from isonet2.training.losses import LOSSES
+from isonet2.training.objectives import METHODS, Recipe
 
 
 def denoise(parameters: DenoiseParameters) -> list[Path]:
@@ -32,7 +33,7 @@ def denoise(parameters: DenoiseParameters) -> list[Path]:
             f"list them with isonet.py prepare_star --even and --odd, or train on full tomograms "
             f"with isonet.py refine --method isonet2"
         )
-    recipe = Recipe(loss_func=parameters.loss_func, apply_mw_x1=False)
-    networks = train(parameters, "n2n", table, recipe)
+    recipe = Recipe(loss=LOSSES[parameters.loss_func], apply_mw_x1=False)
+    networks = train(parameters, METHODS["n2n"], table, recipe)
     predict_after(parameters, networks)
     return networks

@@ -14,7 +14,8 @@ from isonet2.errors import InputError
 from isonet2.machine.started import started_ranks
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
 from isonet2.runs.networks import train
-from isonet2.training.objectives import Recipe
+from isonet2.training.losses import LOSSES
+from isonet2.training.objectives import METHODS, Recipe
 
 
 def refine(parameters: RefineParameters) -> list[Path]:
@@ -31,13 +32,13 @@ def refine(parameters: RefineParameters) -> list[Path]:
         parameters = deconvolve_first(parameters)
         table = TomogramTable.read(parameters.star_file).only(parameters.tomo_idx)
     recipe = Recipe(
-        loss_func=parameters.loss_func,
+        loss=LOSSES[parameters.loss_func],
         mw_weight=parameters.mw_weight,
         apply_mw_x1=parameters.apply_mw_x1,
         fill_probability=parameters.fill_probability,
         noise_mode=parameters.noise_mode,
     )
-    networks = train(parameters, method, table, recipe)
+    networks = train(parameters, METHODS[method], table, recipe)
     predict_after(parameters, networks)
     return networks
 

@@ -20,14 +20,14 @@ from isonet2.reports.progress import followed
 from isonet2.runs.plan import TrainParameters, treatment_of, without_effect
 from isonet2.runs.sources import training_source
 from isonet2.runs.training_run import TrainingRun, previewed
-from isonet2.training.objectives import METHODS, Recipe
+from isonet2.training.objectives import Method, Recipe
 from isonet2.training.tomogram import Source
 
 log = logging.getLogger(__name__)
 
 
 def train(
-    parameters: TrainParameters, method: str, table: TomogramTable, recipe: Recipe
+    parameters: TrainParameters, method: Method, table: TomogramTable, recipe: Recipe
 ) -> list[Path]:
     """Train on the tomograms of a table; two networks with `split_halves`.
 
@@ -36,7 +36,7 @@ def train(
     parameters
         Of `denoise` or `refine`.
     method
-        `n2n`, `isonet2-n2n` or `isonet2`.
+        What is trained.
     table
         The tomograms.
     recipe
@@ -114,7 +114,7 @@ def set_aside(folder: Path, files: list[Path]) -> None:
     )
 
 
-def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> list[Source]:
+def _sources(table: TomogramTable, parameters: TrainParameters, method: Method) -> list[Source]:
     """Every tomogram opened and checked; what is wrong with any of them is said together."""
     sources: list[Source] = []
     problems: list[str] = []
@@ -123,7 +123,7 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
             sources.append(
                 training_source(
                     tomogram,
-                    reads_halves=METHODS[method].reads_halves,
+                    reads_halves=method.reads_halves,
                     treatment=treatment_of(parameters),
                     bfactor=parameters.bfactor,
                     with_mask=parameters.with_mask,
@@ -141,7 +141,8 @@ def _sources(table: TomogramTable, parameters: TrainParameters, method: str) -> 
     if problems:
         raise InputError("\n".join(problems))
     columns = {tomogram.deconvolved is None for tomogram in table.tomograms}
-    if method == "isonet2" and len(columns) > 1 and not getattr(parameters, "input_column", None):
+    chosen = method.reads_halves or getattr(parameters, "input_column", None)
+    if len(columns) > 1 and not chosen:
         log.warning(
             "some rows list a deconvolved tomogram, which is taken, and some do not: run "
             "isonet.py deconv on all of them, or choose with --input_column"

@@ -3,8 +3,9 @@
 from isonet2.errors import InputError
 from isonet2.parameters import DenoiseParameters, RefineParameters
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
-from isonet2.training.objectives import METHODS
-from isonet2.training.schedule import Plan
+from isonet2.training.objectives import Method
+from isonet2.training.schedule import Cosine, Plan
+from isonet2.training.state import OPTIMIZERS
 
 TrainParameters = DenoiseParameters | RefineParameters
 
@@ -25,7 +26,7 @@ DECONVOLUTION = ("snrfalloff", "deconvstrength", "highpassnyquist", "isCTFflippe
 """What with_deconv hands on to the deconvolution."""
 
 
-def without_effect(parameters: TrainParameters, method: str) -> list[str]:
+def without_effect(parameters: TrainParameters, method: Method) -> list[str]:
     """Say which parameters were changed and do nothing beside the other ones."""
     fields = type(parameters).model_fields
     deconvolved = DECONVOLUTION if getattr(parameters, "with_deconv", False) else ()
@@ -36,8 +37,8 @@ def without_effect(parameters: TrainParameters, method: str) -> list[str]:
     }
     if not any(_levels(parameters)):
         reasons["noise_mode"] = "without noise_level"
-    if not METHODS[method].reads_halves:
-        reasons["pairing"] = f"in method {method}, which has one volume and no pair"
+    if not method.reads_halves:
+        reasons["pairing"] = f"in method {method.name}, which has one volume and no pair"
     if not parameters.with_preview:
         reasons["prev_tomo_idx"] = "without with_preview"
     return [
@@ -47,15 +48,13 @@ def without_effect(parameters: TrainParameters, method: str) -> list[str]:
     ]
 
 
-def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) -> Plan:
+def plan_of(parameters: TrainParameters, ranks: int, threads: int) -> Plan:
     """How long, in which batches and at which rates to train.
 
     Parameters
     ----------
     parameters
         Of `denoise` or `refine`.
-    method
-        Name of the objective.
     ranks
         Devices that share a batch.
     threads
@@ -73,14 +72,11 @@ def plan_of(parameters: TrainParameters, method: str, ranks: int, threads: int) 
             f"{ranks}"
         )
     return Plan(
-        method=method,
         epochs=parameters.epochs,
         batch_size=batch,
         acc_batches=parameters.acc_batches,
-        optimizer=parameters.optimizer,
-        learning_rate=parameters.learning_rate,
-        learning_rate_min=parameters.learning_rate_min,
-        warm_up=parameters.warm_up,
+        optimizer=OPTIMIZERS[parameters.optimizer],
+        rate=Cosine(parameters.learning_rate, parameters.learning_rate_min, parameters.warm_up),
         ema=parameters.ema,
         noise_levels=noise_levels(parameters),
         workers=min(threads, 8),

@@ -26,15 +26,15 @@ from isonet2.reports.progress import progress_bar
 from isonet2.runs.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.runs.preview import Preview, mean_row, write_scalars
 from isonet2.runs.remask import MaskUpdates, masks_of
-from isonet2.training.assembly import Assembler
+from isonet2.training.assembly import Assembler, Cubes
 from isonet2.training.loop import fit
-from isonet2.training.objectives import METHODS, Recipe
+from isonet2.training.objectives import Method, Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import best_epoch
 from isonet2.training.state import STATE_FILE, Training, start
 from isonet2.training.tomogram import Source
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
-from isonet2.training.watch import StepReport, Stopped, agreed
+from isonet2.training.watch import Hooks, StepReport, Stopped, agreed
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class TrainingRun:
     def __init__(
         self,
         parameters: TrainParameters,
-        method: str,
+        method: Method,
         sources: Sequence[Source],
         recipe: Recipe,
         devices: list[torch.device],
@@ -87,7 +87,7 @@ class TrainingRun:
         self.parameters, self.method, self.recipe, self.part = parameters, method, recipe, part
         self.folder = parameters.output_dir
         arch = Path(parameters.arch).stem
-        self.stem = f"network_{method}_{arch}_{parameters.cube_size}"
+        self.stem = f"network_{method.name}_{arch}_{parameters.cube_size}"
         self.path = self.folder / f"{self.stem}_{part}.pt"
         self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
         self.history = self.folder / ("history.csv" if part == "full" else f"history_{part}.csv")
@@ -97,7 +97,7 @@ class TrainingRun:
             parameters.cube_size,
             treatment_of(parameters),
             apply_mw_x1=recipe.apply_mw_x1,
-            in_ball=METHODS[method].fills_wedge,
+            in_ball=method.fills_wedge,
         )
         self.devices = devices
         self.previews: list[Preview] = []
@@ -114,7 +114,7 @@ class TrainingRun:
             size=size,
             seed=parameters.seed,
             swap=parameters.pairing == "swap",
-            turn=METHODS[method].fills_wedge,
+            turn=method.fills_wedge,
         )
         assembler = partial(Assembler, treatment=self.usage.treatment, device=self.fabric.device)
         self.subtomograms = drawing(
@@ -128,18 +128,17 @@ class TrainingRun:
                 upright[0] if len(upright) == 1 else f"{len(upright)} tomograms",
                 source_size(size),
             )
-        both = parameters.pairing == "both" and METHODS[method].reads_halves
-        self.assemble = assembler(sources, both_directions=both)
+        both = parameters.pairing == "both" and method.reads_halves
+        self.cubes = Cubes(self.subtomograms, assembler(sources, both_directions=both))
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
         ranks = max(1, len(devices), self.fabric.world_size)
-        self.plan = plan_of(parameters, method, ranks, threads)
+        self.plan = plan_of(parameters, ranks, threads)
         self.validation: Validation | None = None
         if held:
             self.validation = Validation(
                 method=method,
                 recipe=recipe,
-                subtomograms=drawing(held),
-                assemble=assembler(held),
+                cubes=Cubes(drawing(held), assembler(held)),
                 noise_level=last_noise_level(parameters),
             )
         elif parameters.validation or parameters.patience:
@@ -221,15 +220,16 @@ class TrainingRun:
                 fit(
                     self.fabric,
                     training,
-                    self.subtomograms,
-                    self.assemble,
-                    self.recipe,
+                    self.cubes,
+                    self.method.with_recipe(self.recipe),
                     self.plan,
-                    on_step=on_step,
-                    on_epoch=self._after_epoch,
-                    on_stop=lambda state: state.save(self.state, self.record),
-                    stop=request,
-                    validate=self.validation,
+                    Hooks(
+                        on_step=on_step,
+                        on_epoch=self._after_epoch,
+                        on_stop=lambda state: state.save(self.state, self.record),
+                        stop=request,
+                        validate=self.validation,
+                    ),
                 )
             except Stopped:
                 if show:
@@ -378,9 +378,9 @@ class TrainingRun:
     def checkpoint(self, training: Training) -> Checkpoint:
         """The network as it predicts now, with everything needed to use it."""
         return Checkpoint(
-            method=self.method,
-            reads_halves=METHODS[self.method].reads_halves,
-            fills_wedge=METHODS[self.method].fills_wedge,
+            method=self.method.name,
+            reads_halves=self.method.reads_halves,
+            fills_wedge=self.method.fills_wedge,
             arch=self.parameters.arch,
             usage=self.usage,
             weights=training.average.state_dict(),

@@ -1,6 +1,7 @@
 """Samples put together to a batch on a device, with masks and CTF filters beside them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from isonet2.physics.geometry import Geometry
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import Sectors, between, planes
 from isonet2.training.objectives import Batch, Wide
-from isonet2.training.sampling import Sample
+from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.tomogram import Source
 from isonet2.types import Block
 
@@ -152,3 +153,11 @@ class Assembler:
             for w, s in zip(weight, samples, strict=True)
         ]
         return torch.stack(turned)
+
+
+@dataclass(frozen=True, slots=True)
+class Cubes:
+    """Where batches come from: cubes that are drawn, and how they are put together."""
+
+    subtomograms: Subtomograms
+    assemble: Assembler

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from isonet2.errors import InputError
 from isonet2.opening.halves import Unreadable
-from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import METHODS, Network, Recipe
-from isonet2.training.sampling import Sample, Subtomograms
+from isonet2.training.assembly import Assembler, Cubes
+from isonet2.training.objectives import Objective
+from isonet2.training.sampling import Sample
 from isonet2.training.schedule import Plan
 from isonet2.training.state import Training
-from isonet2.training.watch import NotFinite, StepReport, Watch
+from isonet2.training.watch import Hooks, NotFinite, Watch
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,10 @@ class Descent:
 
     Parameters
     ----------
-    fabric, training, assemble, recipe, plan
+    fabric, training, objective, plan
         As in `fit`.
+    assemble
+        Puts samples together to a batch.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Descent:
         fabric: Fabric,
         training: Training,
         assemble: Assembler,
-        recipe: Recipe,
+        objective: Objective,
         plan: Plan,
     ) -> None:
         training.network.train()
@@ -47,9 +49,8 @@ class Descent:
         _to_its_parameters(training.optimizer)
         if training.scaling:
             fabric.strategy.precision.load_state_dict(training.scaling)
-        self.objective = METHODS[plan.method].objective
+        self.objective = objective
         self.assemble = assemble
-        self.recipe = recipe
         self.chunk = max(1, plan.batch_size // fabric.world_size)
 
     def teacher(self, x: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class Descent:
                 more = number < len(parts) - 1
                 with self.fabric.no_backward_sync(self.network, enabled=more):
                     batch = self.assemble(part, noise_level)
-                    losses = self.objective(self.student, self.teacher, batch, self.recipe)
+                    losses = self.objective(self.student, self.teacher, batch)
                     share = len(part) / samples
                     self.fabric.backward(losses.total * share)
                 values = (losses.total.detach(), losses.n2n, losses.mw)
@@ -116,16 +117,10 @@ def _to_its_parameters(optimizer: torch.optim.Optimizer) -> None:
 def fit(
     fabric: Fabric,
     training: Training,
-    subtomograms: Subtomograms,
-    assemble: Assembler,
-    recipe: Recipe,
+    cubes: Cubes,
+    objective: Objective,
     plan: Plan,
-    *,
-    on_step: Callable[[StepReport], None],
-    on_epoch: Callable[[Training], None],
-    on_stop: Callable[[Training], None],
-    stop: Callable[[], bool] = lambda: False,
-    validate: Callable[[Network], dict[str, float]] | None = None,
+    hooks: Hooks,
 ) -> None:
     """Train from where `training` stands to the end of the plan.
 
@@ -135,20 +130,12 @@ def fit(
         Carries device, precision and ranks.
     training
         What learns; changed in place.
-    subtomograms, assemble
+    cubes
         Where batches come from.
-    recipe, plan
+    objective, plan
         What is learned, and how fast.
-    on_step
-        Told of progress, on every rank, about twice a second or every few steps.
-    on_epoch
-        Told after each epoch, on every rank, with the row of the epoch in the history.
-    on_stop
-        Told before `Stopped` is raised; saves the state.
-    stop
-        Asked after each step whether to stop; what one rank says holds for all.
-    validate
-        Asked after each epoch, with the averaged network, for more columns of the history.
+    hooks
+        Told and asked on the way.
 
     Raises
     ------
@@ -158,15 +145,15 @@ def fit(
     Stopped
         When `stop` said so, on any rank.
     """
-    descent = Descent(fabric, training, assemble, recipe, plan)
-    watch = Watch(fabric, training, on_step, on_stop, stop)
-    cubes = len(subtomograms) // fabric.world_size * fabric.world_size
-    steps = math.ceil(math.ceil(cubes / plan.batch_size) / plan.acc_batches)
+    descent = Descent(fabric, training, cubes.assemble, objective, plan)
+    watch = Watch(fabric, training, hooks)
+    count = len(cubes.subtomograms) // fabric.world_size * fabric.world_size
+    steps = math.ceil(math.ceil(count / plan.batch_size) / plan.acc_batches)
     while not plan.ended(training.history):
         epoch = training.epoch
         began, done = time.monotonic(), epoch * steps + training.step
         rate = training.caution * plan.rate(max(done - 1, 0), plan.epochs * steps)
-        feed = subtomograms.batches(
+        feed = cubes.subtomograms.batches(
             epoch,
             plan.batch_size,
             first=training.step * plan.acc_batches,
@@ -188,14 +175,14 @@ def fit(
             continue
         _finish_epoch(fabric, training, rate, began)
         training.scaling = fabric.strategy.precision.state_dict()
-        if validate is not None:
+        if hooks.validate is not None:
             try:
-                held_out = validate(descent.teacher)
+                held_out = hooks.validate(descent.teacher)
             except Unreadable:
-                on_stop(training)
+                hooks.on_stop(training)
                 raise
             training.history[-1] |= fabric.broadcast(held_out)
-        on_epoch(training)
+        hooks.on_epoch(training)
         fabric.barrier()
 
 

@@ -17,7 +17,7 @@ from isonet2.physics.noise import (
     spread_over_shells,
 )
 from isonet2.physics.rotation import rotate_exact, rotate_free
-from isonet2.training.losses import LOSSES
+from isonet2.training.losses import Loss, l2
 
 Network = Callable[[Tensor], Tensor]
 
@@ -90,9 +90,23 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Settings of the objectives; the names are those of `RefineParameters`."""
+    """Settings of the objectives; but for the loss, the names are those of `RefineParameters`.
 
-    loss_func: str = "L2"
+    Parameters
+    ----------
+    loss
+        Measure of the difference between prediction and target.
+    mw_weight
+        Weight of the loss in the missing wedge; 0 or below takes one loss over everything.
+    apply_mw_x1
+        Empty the missing wedge of the data first.
+    fill_probability
+        Part of the cubes whose wedge is filled with the network's own prediction.
+    noise_mode
+        Filter of the noise that is added to the input.
+    """
+
+    loss: Loss = l2
     mw_weight: float = -1.0
     apply_mw_x1: bool = True
     fill_probability: float = 1.0
@@ -223,7 +237,7 @@ def _turn(half: _Half, fill: Tensor | None, batch: Batch) -> Tensor:
 
 def split_loss(prediction: Tensor, target: Tensor, batch: Batch, recipe: Recipe) -> Losses:
     """Loss of spectra in the region that the turned data hold, and its two parts."""
-    loss, shape = LOSSES[recipe.loss_func], batch.first.shape
+    loss, shape = recipe.loss, batch.first.shape
     inside, outside = batch.turned * batch.measured, batch.turned * (1 - batch.measured)
     n2n = loss(prediction, target, inside, shape, batch.weight)
     mw = loss(prediction, target, outside, shape, batch.weight)
@@ -244,7 +258,7 @@ def noise2noise(network: Network, teacher: Network, batch: Batch, recipe: Recipe
     prediction = spectrum(network(source))
     if batch.ctf.prediction is not None:
         prediction = prediction * batch.ctf.prediction
-    loss, shape = LOSSES[recipe.loss_func], batch.first.shape
+    loss, shape = recipe.loss, batch.first.shape
     total = loss(prediction, target, None, shape, batch.weight)
     n2n = loss(prediction.detach(), target, batch.measured, shape, batch.weight)
     mw = loss(prediction.detach(), target, 1 - batch.measured, shape, batch.weight)
@@ -289,6 +303,8 @@ class Method:
 
     Parameters
     ----------
+    name
+        Of the method, in the names of networks and in messages.
     objective
         From (network, teacher, batch, recipe) to losses.
     fills_wedge
@@ -299,13 +315,28 @@ class Method:
         Whether it takes the two halves, and not the full tomogram.
     """
 
+    name: str
     objective: Callable[[Network, Network, Batch, Recipe], Losses]
     fills_wedge: bool
     reads_halves: bool
 
+    def with_recipe(self, recipe: Recipe) -> "Objective":
+        """What the loop minimises."""
+
+        def objective(network: Network, teacher: Network, batch: Batch) -> Losses:
+            return self.objective(network, teacher, batch, recipe)
+
+        return objective
+
+
+Objective = Callable[[Network, Network, Batch], Losses]
+"""From (network, teacher, batch) to losses: all that the loop knows of what is learned."""
 
 METHODS = {
-    "n2n": Method(noise2noise, fills_wedge=False, reads_halves=True),
-    "isonet2-n2n": Method(fill_wedge, fills_wedge=True, reads_halves=True),
-    "isonet2": Method(fill_wedge, fills_wedge=True, reads_halves=False),
+    method.name: method
+    for method in (
+        Method("n2n", noise2noise, fills_wedge=False, reads_halves=True),
+        Method("isonet2-n2n", fill_wedge, fills_wedge=True, reads_halves=True),
+        Method("isonet2", fill_wedge, fills_wedge=True, reads_halves=False),
+    )
 }

@@ -1,10 +1,42 @@
 """How long and how fast a network learns, and when a run is over."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from isonet2.training.validation import HELD_OUT
+
+Optimizer = Callable[[nn.Module, float], torch.optim.Optimizer]
+"""Makes the optimiser of a network that begins with some learning rate."""
+Schedule = Callable[[int, int], float]
+"""From a step and the steps in all to the learning rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """A learning rate that rises from zero, and falls along a cosine over the whole run.
+
+    Parameters
+    ----------
+    highest, lowest
+        Where the cosine begins and ends.
+    warm_up
+        Share of the run over which the rate rises.
+    """
+
+    highest: float
+    lowest: float
+    warm_up: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """Learning rate of a step of so many."""
+        warm = max(1, round(self.warm_up * steps))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+        rate = self.lowest + (self.highest - self.lowest) * cosine
+        return rate * min(1.0, (step + 1) / warm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +45,6 @@ class Plan:
 
     Parameters
     ----------
-    method
-        Name in `METHODS`.
     epochs
         In all.
     batch_size
@@ -22,11 +52,9 @@ class Plan:
     acc_batches
         Batches whose gradients are averaged for one step.
     optimizer
-        Name in `OPTIMIZERS`.
-    learning_rate, learning_rate_min
-        Start and end of the cosine over the whole run.
-    warm_up
-        Share of the run over which the rate rises from zero.
+        How gradients become steps.
+    rate
+        Learning rate of each step.
     ema
         Decay of the moving average of the weights, reached gradually.
     noise_levels
@@ -38,25 +66,15 @@ class Plan:
         whole of it.
     """
 
-    method: str
     epochs: int
     batch_size: int
     acc_batches: int
-    optimizer: str
-    learning_rate: float
-    learning_rate_min: float
-    warm_up: float
+    optimizer: Optimizer
+    rate: Schedule
     ema: float
     noise_levels: tuple[float, ...]
     workers: int = 2
     patience: int | None = None
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step: warm-up, then a cosine."""
-        warm = max(1, round(self.warm_up * steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-        rate = self.learning_rate_min + (self.learning_rate - self.learning_rate_min) * cosine
-        return rate * min(1.0, (step + 1) / warm)
 
     def ended(self, history: Sequence[Mapping[str, float]]) -> bool:
         """Whether the run is over after these epochs."""

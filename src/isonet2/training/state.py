@@ -1,7 +1,6 @@
 """What a training run must remember to go on from where it stands."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from torch import nn
 from isonet2.machine.tensors import save_tensors
 from isonet2.networks import channels_last
 from isonet2.training.muon import Muon
-from isonet2.training.schedule import Plan
+from isonet2.training.schedule import Optimizer, Plan
 
 STATE_FILE = "training_state.pt"
 
-OPTIMIZERS: dict[str, Callable[[nn.Module, float], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "Muon": Muon,
     "AdamW": lambda network, rate: torch.optim.AdamW(network.parameters(), rate),
 }
@@ -87,4 +86,4 @@ def start(network: nn.Module, plan: Plan) -> Training:
     """A run that has not learned anything yet."""
     network = channels_last(network)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Training(network, average, OPTIMIZERS[plan.optimizer](network, plan.learning_rate))
+    return Training(network, average, plan.optimizer(network, plan.rate(0, 1)))

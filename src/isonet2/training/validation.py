@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from isonet2.training.assembly import Assembler
-from isonet2.training.objectives import METHODS, Network, Recipe
-from isonet2.training.sampling import Subtomograms
+from isonet2.training.assembly import Cubes
+from isonet2.training.objectives import Method, Network, Recipe
 from isonet2.training.tomogram import Source
 
 ROOMY, SMALLEST = 8, 3
@@ -29,16 +28,15 @@ class Validation:
     ----------
     method, recipe
         As in training.
-    subtomograms, assemble
-        Where the cubes come from.
+    cubes
+        Those held out.
     noise_level
         Of the noise added to the input, the same in every epoch.
     """
 
-    method: str
+    method: Method
     recipe: Recipe
-    subtomograms: Subtomograms
-    assemble: Assembler
+    cubes: Cubes
     noise_level: float
 
     @torch.no_grad()
@@ -52,13 +50,13 @@ class Validation:
             left with; and `held_out`, their sum with the weight of training. All compare with
             measured data only, whatever the objective fills in.
         """
-        method, parts = METHODS[self.method], []
-        for samples in self.subtomograms.batches(0, batch_size=1):
-            batch = self.assemble(samples, self.noise_level)
-            losses = method.objective(network, network, batch, self.recipe)
+        objective, parts = self.method.with_recipe(self.recipe), []
+        for samples in self.cubes.subtomograms.batches(0, batch_size=1):
+            batch = self.cubes.assemble(samples, self.noise_level)
+            losses = objective(network, network, batch)
             parts.append(torch.stack((losses.n2n, losses.mw)))
         n2n, mw = torch.stack(parts).mean(0).tolist()
-        weight = (max(self.recipe.mw_weight, 0.0) or 1.0) if method.fills_wedge else 0.0
+        weight = (max(self.recipe.mw_weight, 0.0) or 1.0) if self.method.fills_wedge else 0.0
         return {
             HELD_OUT: n2n + weight * mw,
             f"{HELD_OUT}_n2n": n2n,

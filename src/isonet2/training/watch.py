@@ -15,6 +15,7 @@ from torch import Tensor
 
 from isonet2.errors import InputError
 from isonet2.opening.halves import Unreadable
+from isonet2.training.objectives import Network
 from isonet2.training.sampling import Sample
 from isonet2.training.state import Training
 
@@ -47,6 +48,40 @@ class StepReport:
     loss: float
 
 
+def _nothing(_: object) -> None:
+    """Tell nobody."""
+
+
+def _never() -> bool:
+    """Do not stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a run tells, and asks, while it goes on.
+
+    Parameters
+    ----------
+    on_step
+        Told of progress, on every rank, about twice a second or every few steps.
+    on_epoch
+        Told after each epoch, on every rank, with the row of the epoch in the history.
+    on_stop
+        Told before `Stopped` or `NotFinite` is raised; saves the state.
+    stop
+        Asked after each step whether to stop; what one rank says holds for all.
+    validate
+        Asked after each epoch, with the averaged network, for more columns of the history.
+    """
+
+    on_step: Callable[[StepReport], None] = _nothing
+    on_epoch: Callable[[Training], None] = _nothing
+    on_stop: Callable[[Training], None] = _nothing
+    stop: Callable[[], bool] = _never
+    validate: Callable[[Network], dict[str, float]] | None = None
+
+
 class Watch:
     """What is looked at between steps: losses, weights, and whether somebody asks to stop.
 
@@ -55,20 +90,12 @@ class Watch:
 
     Parameters
     ----------
-    fabric, training, on_step, on_stop, stop
+    fabric, training, hooks
         As in `fit`.
     """
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        training: Training,
-        on_step: Callable[[StepReport], None],
-        on_stop: Callable[[Training], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.fabric, self.training = fabric, training
-        self.on_step, self.on_stop, self.stop = on_step, on_stop, stop
+    def __init__(self, fabric: Fabric, training: Training, hooks: Hooks) -> None:
+        self.fabric, self.training, self.hooks = fabric, training, hooks
         self.alone = fabric.world_size == 1
         self.returns = 0
         self.pending: list[Tensor] = []
@@ -106,7 +133,7 @@ class Watch:
         self.pending.append(losses)
         step = self.training.step
         keep = step % KEPT_STEPS == 0 or step == self.steps
-        stopping = self.stop()
+        stopping = self.hooks.stop()
         if self.alone:
             due = stopping or time.monotonic() - self.told > REPORT_SECONDS
         else:
@@ -126,7 +153,8 @@ class Watch:
             self.returns, self.training.caution = 0, min(1.0, 2 * self.training.caution)
             self.sound = copy.deepcopy(self.training.record())
         sums = self.training.sums
-        self.on_step(StepReport(self.training.epoch + 1, step, self.steps, sums[0] / sums[3]))
+        report = StepReport(self.training.epoch + 1, step, self.steps, sums[0] / sums[3])
+        self.hooks.on_step(report)
         if stopping:
             if self.fabric.is_global_zero:
                 self._save()
@@ -176,7 +204,7 @@ class Watch:
 
     def _save(self) -> None:
         self.training.scaling = self.fabric.strategy.precision.state_dict()
-        self.on_stop(self.training)
+        self.hooks.on_stop(self.training)
 
 
 def agreed(fabric: Fabric, *flags: bool) -> list[bool]:
