@@ -13,7 +13,7 @@ import pytest
 
 import isonet2
 from isonet2 import cli
-from isonet2.cli import main, parse, plain
+from isonet2.cli import main
 from isonet2.errors import InputError
 from isonet2.parameters import (
     COMMANDS,
@@ -24,6 +24,7 @@ from isonet2.parameters import (
     SimulateParameters,
     write_parameters,
 )
+from isonet2.parameters.command_line import parse, plain
 from isonet2.parameters.record import validated
 from isonet2.parameters.shared import takes_list
 
@@ -146,6 +147,8 @@ NEEDED = {
     "resize": {"volumes": "t.star"},
     "predict": {"star_file": "t.star", "model": "n.pt"},
     "simulate": {"output_dir": "o"},
+    "submit": {"words": "psf"},
+    "jobs": {"action": "cancel"},
     "refine": {"star_file": "t.star", "noise_level": "1,2,3", "noisestartiter": "1,2,3"},
 }
 

@@ -2,11 +2,11 @@ from itertools import product
 
 import pytest
 
-from isonet2.cli import parse
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form, batch_script, briefly, script, split_command
 from isonet2.gui.words import LANGUAGES, dictionary
 from isonet2.parameters import COMMANDS
+from isonet2.parameters.command_line import parse
 
 SIX = ("prepare_star", "deconv", "make_mask", "denoise", "refine", "predict")
 NEEDED = {"prepare_star": {"even": "E", "odd": "O"}, "predict": {"model": "a.pt"}}

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from isonet2.commands.resize import resize as resize
     from isonet2.commands.simulate import simulate as simulate
     from isonet2.commands.star2json import star2json as star2json
+    from isonet2.commands.submit import submit as submit
     from isonet2.errors import InputError as InputError
     from isonet2.parameters import CheckParameters as CheckParameters
     from isonet2.parameters import DeconvParameters as DeconvParameters
     from isonet2.parameters import DenoiseParameters as DenoiseParameters
     from isonet2.parameters import FscParameters as FscParameters
+    from isonet2.parameters import JobsParameters as JobsParameters
     from isonet2.parameters import Json2StarParameters as Json2StarParameters
     from isonet2.parameters import MakeMaskParameters as MakeMaskParameters
     from isonet2.parameters import PowerLawParameters as PowerLawParameters
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from isonet2.parameters import ResizeParameters as ResizeParameters
     from isonet2.parameters import SimulateParameters as SimulateParameters
     from isonet2.parameters import Star2JsonParameters as Star2JsonParameters
+    from isonet2.parameters import SubmitParameters as SubmitParameters
     from isonet2.parameters import read_parameters as read_parameters
     from isonet2.parameters import write_parameters as write_parameters
 
@@ -50,6 +53,8 @@ def __getattr__(name: str) -> Any:
         return parameters.package_version()
     if name == "InputError":
         return import_module("isonet2.errors").InputError
+    if name == "jobs":  # the room, whose `Jobs` does what the command of this name does
+        return import_module("isonet2.jobs")
     if name in parameters.COMMANDS:
         return getattr(import_module(f"isonet2.commands.{name}"), name)
     if name in parameters.__all__:

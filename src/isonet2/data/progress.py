@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -226,3 +227,16 @@ def _is_lost(progress: Progress) -> bool:
         return False
     lives = progress.process.lives()
     return time.time() - progress.updated > SILENCE if lives is None else not lives
+
+
+def find_progress(project: Path) -> dict[Path, Progress]:
+    """What runs tell of themselves in the folders of a project and in those below, by folder."""
+    places = [place for folder in _folders_in(project) for place in (folder, *_folders_in(folder))]
+    told = {place: read_progress(place / FILE_NAME) for place in places}
+    return {place: progress for place, progress in told.items() if progress is not None}
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [Path(e.path) for e in entries if e.name[0] != "." and e.is_dir()]
+    return []

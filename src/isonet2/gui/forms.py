@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from isonet2.cli import parse, plain
 from isonet2.errors import InputError
 from isonet2.parameters.base import Group, Parameters, choices, meant, members, shown, takes_none
+from isonet2.parameters.command_line import parse, plain
 from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.describe import sentences
 from isonet2.parameters.help import PROGRAM, ordered

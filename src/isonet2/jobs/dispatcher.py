@@ -16,7 +16,8 @@ from isonet2.data.files import locked
 from isonet2.data.processes import Process
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, gpus, start
-from isonet2.jobs.records import STATE, Job
+from isonet2.jobs.lanes import LOCAL
+from isonet2.jobs.records import STARTING, STATE, Job, give_up
 from isonet2.jobs.store import Jobs
 
 PAUSE = 1.0
@@ -33,7 +34,7 @@ def turns(jobs: Sequence[Job]) -> list[Job]:
     nobody overtakes the head of a row. One job computes on the processor at a time; how many on
     GPUs, the GPUs tell.
     """
-    local = [job for job in jobs if job.lane == "local" and not job.has_ended]
+    local = [job for job in jobs if job.lane == LOCAL and not job.has_ended]
     ready = [job for job in local if job.status == "queued" and not job.reason and not job.now]
     ready.sort(key=lambda job: (-job.priority, job.number))
     on_gpus = [job for job in ready if job.gpus][:1]
@@ -42,21 +43,36 @@ def turns(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _is_at_work(job: Job) -> bool:
-    return job.status == "running" or job.reason == "is starting"
+    return job.status == "running" or job.reason == STARTING
 
 
 def tick(project: Jobs) -> bool:
     """Start what can be started; False where there is nothing left to start or to watch."""
-    while True:
+    begun = True
+    while begun:
+        project.ask_schedulers()
         jobs = project.list()
         _clear_away(jobs)
-        begun = False
-        if not project.paused:
-            for job in turns(jobs):
-                begun |= _has_its_gpus(job) and _begin(job)
-        if not begun:
-            waiting = [j for j in jobs if j.lane == "local" and not j.has_ended]
-            return bool(waiting) and not (project.paused and not any(map(_is_at_work, waiting)))
+        local = [] if project.paused else turns(jobs)
+        started = [_has_its_gpus(job) and _begin(job) for job in local]
+        handed_in = [_hand_in(project, job) for job in jobs if _is_for_a_scheduler(job)]
+        begun = any(started + handed_in)
+    open_here = [job for job in jobs if not job.has_ended and job.batch is None]
+    return any(not project.paused or _is_at_work(job) or job.lane != LOCAL for job in open_here)
+
+
+def _is_for_a_scheduler(job: Job) -> bool:
+    """Whether a job's lane can take it now."""
+    return job.lane != LOCAL and job.batch is None and job.status == "queued" and not job.reason
+
+
+def _hand_in(project: Jobs, job: Job) -> bool:
+    """Give a job to its scheduler, and write down what that says against it."""
+    try:
+        project.start(job)
+    except InputError as error:
+        give_up(job, str(error))
+    return True
 
 
 def _has_its_gpus(job: Job) -> bool:

@@ -4,7 +4,8 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,10 @@ BEAT = 5.0
 """Seconds between two signs of life of a runner."""
 SILENCE = 60.0
 """Seconds without one after which a job on another host counts as lost."""
-STARTING = 30.0
+BEGINNING = 30.0
 """Seconds that a runner may take from its claim to its first sign of life."""
+STARTING = "is starting"
+"""Reason of a queued job that a runner has taken."""
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost", "skipped"]
 ENDED = ("succeeded", "failed", "cancelled", "lost", "skipped")
@@ -175,20 +178,20 @@ def read_job(folder: Path) -> Job | None:
     card = read_json(f"{place}/{CARD}") if CARD in there else {}
     batch = read_json(f"{place}/{BATCH}") if BATCH in there else {}
     state = read_json(f"{place}/{STATE}") if STATE in there else {}
-    project = Path(told.get("project", ""))
-    made = {
-        "folder": folder,
-        "project": project,
-        "results": project / told.get("results", ""),
-        "batch": batch.get("id"),
-        "process": Process(**state["process"]) if state else None,
-    }
     try:
-        known = {**told, **state, **card, **made}
-        job = Job(**{k: _frozen(v) for k, v in known.items() if k in _FIELDS})
-    except TypeError as error:
+        process = {"process": Process(**state["process"])} if state else {}
+        job = job_of({**told, **state, **card, "batch": batch.get("id"), **process}, folder)
+        return _as_it_is(job, state["heartbeat"]) if state else _not_begun(job)
+    except (TypeError, KeyError) as error:
         raise InputError(f"{folder / JOB}: is damaged; move {folder} away") from error
-    return _as_it_is(job, state["heartbeat"]) if state else _not_begun(job)
+
+
+def job_of(record: Mapping[str, Any], folder: Path) -> Job:
+    """A job by what its files say."""
+    values = {name: _frozen(value) for name, value in record.items() if name in _FIELDS}
+    project = Path(record["project"])
+    values |= {"folder": folder, "project": project, "results": project / record["results"]}
+    return Job(**values)
 
 
 _FIELDS = frozenset(f.name for f in fields(Job))
@@ -228,6 +231,32 @@ def _not_begun(job: Job) -> Job:
         return job
     told = read_json(claim)
     lives = Process(**told).lives() if told else None
-    if lives or (lives is None and age < STARTING):
-        return replace(job, reason="is starting")
+    if lives or (lives is None and age < BEGINNING):
+        return replace(job, reason=STARTING)
     return replace(job, status="lost", reason="what was to run it is gone before it began")
+
+
+def put_back(folder: Path, *, batch: bool = True) -> None:
+    """Make a job that has ended one that waits; what its runner wrote is kept beside.
+
+    Its number at a scheduler that starts it again by itself stays, without `batch`.
+    """
+    number = 1
+    while (kept := folder / f"state.{number}.json").exists():
+        number += 1
+    with suppress(FileNotFoundError):
+        (folder / STATE).rename(kept)
+    for name in (CANCEL, *([BATCH] if batch else ()), CLAIM):
+        (folder / name).unlink(missing_ok=True)
+
+
+def give_up(job: Job, reason: str) -> None:
+    """Write down that a job could not even be given to what runs it."""
+    state = {
+        "status": "failed",
+        "reason": reason,
+        "process": asdict(Process.of(os.getpid())),
+        "heartbeat": time.time(),
+        "ended": time.time(),
+    }
+    write_json(job.folder / STATE, state)

@@ -23,6 +23,7 @@ from isonet2.data.files import atomic_path
 from isonet2.data.processes import Process
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, gpus, start
+from isonet2.jobs.lanes import LOCAL
 from isonet2.jobs.records import (
     BEAT,
     CANCEL,
@@ -30,6 +31,7 @@ from isonet2.jobs.records import (
     STATE,
     Job,
     Status,
+    put_back,
     read_job,
     read_json,
 )
@@ -97,7 +99,12 @@ class Runner:
         self._told = number
 
     def _claim(self) -> bool:
-        """Make this the only runner of the job."""
+        """Make this the only runner of the job.
+
+        A scheduler that starts a job again knows that the first runner is gone.
+        """
+        if self.job.lane != LOCAL and (self.job.folder / CLAIM).exists():
+            put_back(self.job.folder, batch=False)
         try:
             with (self.job.folder / CLAIM).open("x", encoding="utf-8") as handle:
                 json.dump(asdict(Process.of(os.getpid())), handle)
@@ -107,7 +114,9 @@ class Runner:
 
     def _take_gpus(self) -> bool:
         """Take the GPUs that the job needs; a lane's scheduler has done that already."""
-        if self.job.lane != "local" or not self.job.gpus:
+        if self.job.lane != LOCAL and self.job.gpus > 1 and self.job.gpu_ids is None:
+            self._ids = [str(number) for number in range(self.job.gpus)]
+        if self.job.lane != LOCAL or not self.job.gpus:
             return True
         who = f"{self.job.place} of {self.job.project}"
         wanted = start.choice(self.job)
@@ -119,7 +128,7 @@ class Runner:
         return len(self._locks) == len(wanted)
 
     def _devices(self) -> list[str]:
-        if self.job.lane == "local":
+        if self.job.lane == LOCAL:
             return self._ids
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         return [part for part in seen.split(",") if part]

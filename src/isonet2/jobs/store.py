@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,32 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from isonet2.data.files import atomic_path, locked, make_folder
-from isonet2.data.progress import FILE_NAME as PROGRESS
-from isonet2.data.progress import Progress, read_progress
+from isonet2.data.progress import Progress, find_progress
 from isonet2.errors import InputError
-from isonet2.jobs import descendants, gpus, start
+from isonet2.jobs import descendants, lanes, making, start
+from isonet2.jobs.lanes import LOCAL
 from isonet2.jobs.records import (
-    BATCH,
     CANCEL,
     CARD,
-    CLAIM,
     HIDDEN,
     JOB,
-    STATE,
     Job,
+    job_of,
+    put_back,
     read_job,
     read_json,
     write_json,
 )
-from isonet2.jobs.waiting import Files, among, ended_how, waited_for, with_waiting
+from isonet2.jobs.waiting import among, ended_how, waited_for, with_waiting
 from isonet2.parameters.base import Parameters
-from isonet2.parameters.command_line import words_of
 
 log = logging.getLogger(__name__)
 
 GRACE = 60.0
 """Seconds that a cancelled command is given to save its state before it is pressed."""
-LOCAL = "local"
 _FOLDER = re.compile(r"job(\d{3,})")
 
 
@@ -103,44 +101,43 @@ class Jobs:
         InputError
             For whatever can be seen to be wrong before the command runs.
         """
-        jobs = self.list()
-        own = _own_folder(parameters)
-        files = Files.of(parameters, self.project, self.project / own if own else None)
-        if files.results is not None:
-            _refuse_inside_a_job(files.results, jobs)
-        waits = waited_for(after, jobs)
-        waits |= {job.number: job for job in jobs if not job.has_ended and files.needs(job)}
-        unready = [job for job in waits.values() if job.status != "succeeded"]
-        if now and unready:
-            names = ", ".join(job.place for job in unready)
-            raise InputError(f"now: {names} must end first; submit it without now")
-        files.check(parameters, unready)
-        ids, count = gpus.wanted(parameters, number_of_gpus, lane)
+        record = making.checked(
+            parameters,
+            self.project,
+            self.list(),
+            after=after,
+            now=now,
+            lane=lane,
+            number_of_gpus=number_of_gpus,
+            request=request,
+        )
         number, folder = self._new_folder(parameters.command)
-        place = folder.relative_to(self.project)
-        if own is None and "output_dir" in type(parameters).model_fields:
-            parameters = parameters.model_copy(update={"output_dir": place})
-        record = {
-            "number": number,
-            "kind": parameters.command,
-            "project": str(self.project),
-            "argv": ["isonet.py", *words_of(parameters)],
-            "parameters": parameters.model_dump(
-                mode="json", include=set(parameters.model_fields_set)
-            ),
-            "results": str(own or place),
-            "inputs": [str(path) for path in files.inputs.values()],
-            "outputs": [str(path) for path in files.outputs],
-            "after": sorted(waits),
-            "lane": lane,
-            "gpus": count,
-            "gpu_ids": ids,
-            "resumes": "resume" in type(parameters).model_fields,
-            "request": dict(request or {}),
-            "now": now,
-            "submitted": time.time(),
-        }
+        record = making.numbered(record, parameters, number, folder)
         return self._begin(folder, record, {"name": name, "notes": notes, "priority": priority})
+
+    def script(
+        self,
+        parameters: Parameters,
+        *,
+        lane: str,
+        after: Collection[int] = (),
+        number_of_gpus: int | None = None,
+        request: Mapping[str, str] | None = None,
+    ) -> str:
+        """The batch script that `submit` would hand in, for the job that would be the next one."""
+        record = making.checked(
+            parameters,
+            self.project,
+            self.list(),
+            after=after,
+            lane=lane,
+            number_of_gpus=number_of_gpus,
+            request=request,
+        )
+        number = self._next_number()
+        folder = self.project / parameters.command / f"job{number:03}"
+        record = making.numbered(record, parameters, number, folder)
+        return lanes.load(lane, self.project).text(job_of(record, folder))
 
     def submit_program(
         self,
@@ -181,7 +178,8 @@ class Jobs:
                 continue
             if job is not None:
                 found.append(job)
-        return with_waiting(sorted(found, key=lambda job: job.number))
+        found.sort(key=lambda job: job.number)
+        return with_waiting(lanes.with_answers(self.project, found))
 
     def show(self, number: int) -> Job:
         """One job.
@@ -220,6 +218,8 @@ class Jobs:
         elif job.has_ended:
             raise InputError(f"{job.place}: has {ended_how(job)}; there is nothing to cancel")
         write_json(job.folder / CANCEL, {"grace": grace})
+        if job.lane != LOCAL:
+            lanes.load(job.lane, self.project).end(job)
         return self.show(number)
 
     def retry(self, number: int) -> Job:
@@ -240,7 +240,7 @@ class Jobs:
         if job.status == "lost":
             descendants.end(lambda: descendants.of_job(job.folder), descendants.pressing(2.0))
         put_back(job.folder)
-        self._start(self.show(number))
+        self.start(self.show(number))
         return self.show(number)
 
     def remove(self, number: int) -> Removed:
@@ -306,15 +306,19 @@ class Jobs:
         They are looked for in the folders of the project and in those below them.
         """
         own = {job.results for job in self.list()}
-        found = []
-        for folder in _two_levels(self.project):
-            if folder not in own and (told := read_progress(folder / PROGRESS)) is not None:
-                found.append((folder, told))
+        found = [run for run in find_progress(self.project).items() if run[0] not in own]
         return sorted(found, key=lambda run: run[1].started)
+
+    def ask_schedulers(self) -> None:
+        """Ask the schedulers of lanes how their jobs stand, at most every few seconds.
+
+        `list` and `show` tell what they said last. This may take as long as a scheduler does.
+        """
+        lanes.ask(self.project, self.list())
 
     def wake(self) -> None:
         """See that somebody starts what is queued, after a restart of the machine for instance."""
-        if any(job.lane == LOCAL and not job.has_ended for job in self.list()):
+        if any(not job.has_ended for job in self.list()):
             start.dispatcher(self.project)
 
     def _folders(self) -> Iterable[Path]:
@@ -339,59 +343,43 @@ class Jobs:
                 return number, folder
             number += 1
 
+    def _next_number(self) -> int:
+        with suppress(FileNotFoundError):
+            taken = [int(p.name) for p in (self.hidden / "ids").iterdir() if p.name.isdecimal()]
+            return max(taken, default=0) + 1
+        return 1
+
     def _begin(self, folder: Path, record: dict[str, Any], card: dict[str, Any]) -> Job:
         """Write a job down, and see that it starts when its turn comes."""
         if any(card.values()):
             write_json(folder / CARD, card)
         write_json(folder / JOB, record)
         job = self.show(record["number"])
-        self._start(job)
-        return job
+        try:
+            self.start(job)
+        except InputError:
+            shutil.rmtree(folder)
+            raise
+        return self.show(job.number)
 
-    def _start(self, job: Job) -> None:
-        """See that a job begins: at once, or when its turn comes."""
+    def start(self, job: Job) -> None:
+        """See that a queued job begins: at once, or when its turn comes, or in its lane.
+
+        Raises
+        ------
+        InputError
+            When the scheduler of its lane refuses it.
+        """
         if job.now:
             for gpu, who in start.busy(job):
                 log.warning("%s is busy with %s; %s starts beside it", gpu.name, who, job.place)
             start.runner(job.folder)
-        else:
+            return
+        waits = [other for other in self.list() if other.number in job.after]
+        unready = [other for other in waits if other.status != "succeeded"]
+        together = all(other.lane == job.lane and other.batch is not None for other in unready)
+        if job.lane == LOCAL or not together:
             start.dispatcher(self.project)
-
-
-def put_back(folder: Path) -> None:
-    """Make a job that has ended one that waits; what its runner wrote is kept beside."""
-    number = 1
-    while (kept := folder / f"state.{number}.json").exists():
-        number += 1
-    with suppress(FileNotFoundError):
-        (folder / STATE).rename(kept)
-    for name in (CANCEL, BATCH, CLAIM):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _own_folder(parameters: Parameters) -> Path | None:
-    """The folder that the user chose for results, if so."""
-    chosen = "output_dir" in parameters.model_fields_set
-    return getattr(parameters, "output_dir", None) if chosen else None
-
-
-def _refuse_inside_a_job(results: Path, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if results.is_relative_to(job.folder):
-            raise InputError(
-                f"output_dir {results}: lies in the folder of {job.place}; choose another, or "
-                "leave it out for a folder of the new job's own"
-            )
-
-
-def _two_levels(project: Path) -> Iterable[Path]:
-    """Folders in a project, and those in them, that are not hidden."""
-    for folder in _folders_in(project):
-        yield folder
-        yield from _folders_in(folder)
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    with suppress(OSError), os.scandir(folder) as entries:
-        return [Path(e.path) for e in entries if e.name[0] != "." and e.is_dir()]
-    return []
+            return
+        after = [other.batch for other in unready if other.batch is not None]
+        lanes.load(job.lane, self.project).begin(job, after)

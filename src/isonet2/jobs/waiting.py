@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isonet2.errors import InputError
-from isonet2.jobs.records import Job
+from isonet2.jobs.records import STARTING, Job
 from isonet2.parameters.base import Parameters, members
 
 MADE = {"output_dir", "output", "star_name"}
@@ -119,6 +119,22 @@ def _full(path: Path) -> Path:
     return path.absolute().resolve()
 
 
+def own_folder(parameters: Parameters) -> Path | None:
+    """The folder that the user chose for results, if so."""
+    chosen = "output_dir" in parameters.model_fields_set
+    return getattr(parameters, "output_dir", None) if chosen else None
+
+
+def refuse_inside_a_job(results: Path, jobs: Sequence[Job]) -> None:
+    """Raise InputError for a folder of results that lies in that of another job."""
+    for job in jobs:
+        if results.is_relative_to(job.folder):
+            raise InputError(
+                f"output_dir {results}: lies in the folder of {job.place}; choose another, or "
+                "leave it out for a folder of the new job's own"
+            )
+
+
 def among(number: int, jobs: Sequence[Job]) -> Job:
     """The job of a number; InputError where there is none."""
     for job in jobs:
@@ -149,17 +165,15 @@ def with_waiting(jobs: Sequence[Job]) -> list[Job]:
     known: dict[int, Job] = {}
     for job in jobs:
         known[job.number] = job
-        if job.status != "queued" or job.reason:
+        if job.status != "queued" or job.reason == STARTING:
             continue
         for other in (known[number] for number in job.after if number in known):
             if other.status == "succeeded":
                 continue
-            wrong = other.has_ended
-            known[job.number] = replace(
-                job,
-                status="skipped" if wrong else "queued",
-                reason=f"waits for {other.place}" + (f", which has {ended_how(other)}" * wrong),
-            )
-            if wrong:
+            reason = f"waits for {other.place}"
+            if other.has_ended:
+                reason += f", which has {ended_how(other)}"
+                known[job.number] = replace(job, status="skipped", reason=reason)
                 break
+            known[job.number] = replace(job, reason=job.reason or reason)
     return list(known.values())

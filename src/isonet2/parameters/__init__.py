@@ -2,6 +2,7 @@
 
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.commands import COMMANDS
+from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import DeconvParameters, MakeMaskParameters, PredictParameters
 from isonet2.parameters.record import package_version, read_parameters, write_parameters
@@ -24,6 +25,7 @@ __all__ = [
     "DeconvParameters",
     "DenoiseParameters",
     "FscParameters",
+    "JobsParameters",
     "Json2StarParameters",
     "MakeMaskParameters",
     "Parameters",
@@ -35,6 +37,7 @@ __all__ = [
     "ResizeParameters",
     "SimulateParameters",
     "Star2JsonParameters",
+    "SubmitParameters",
     "TrainingParameters",
     "package_version",
     "read_parameters",

@@ -26,6 +26,8 @@ class Shown:
         Unit of its value, in words.
     positional
         Whether the command line takes it without its name.
+    rest
+        Whether it takes all words from there on, as they are.
     short
         Letter of its short form.
     auto
@@ -37,6 +39,7 @@ class Shown:
     group: Group = "Advanced"
     unit: str = ""
     positional: bool = False
+    rest: bool = False
     short: str = ""
     auto: bool = False
     form: str = ""

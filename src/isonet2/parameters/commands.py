@@ -1,6 +1,7 @@
 """The commands by name, in the order in which one uses them."""
 
 from isonet2.parameters.base import Parameters
+from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import (
     DeconvParameters,
@@ -33,4 +34,6 @@ COMMANDS: dict[str, type[Parameters]] = {
     "star2json": Star2JsonParameters,
     "json2star": Json2StarParameters,
     "check": CheckParameters,
+    "submit": SubmitParameters,
+    "jobs": JobsParameters,
 }

@@ -41,8 +41,11 @@ def page(model: type[Parameters]) -> str:
         for name in ordered(model)
         if shown(fields[name]).positional
     ]
+    call = [*positional, "[parameters]"]
+    if any(shown(field).rest for field in fields.values()):
+        call = ["[parameters]", "COMMAND ..."]
     lines = [
-        " ".join([PROGRAM, model.command, *positional, "[parameters]"]),
+        " ".join([PROGRAM, model.command, *call]),
         "",
         *_wrapped(" ".join((model.__doc__ or "").split()), ""),
         "",

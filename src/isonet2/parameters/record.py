@@ -81,7 +81,7 @@ def read_parameters(path: Path, command: str | None = None) -> Parameters:
     InputError
         With a sentence for each problem.
     """
-    content = _content(path)
+    content = content_of(path)
     named = command or content.get("command")
     if named not in COMMANDS:
         raise InputError(f"{path} names no command: write `command: {in_words(COMMANDS)}`.")
@@ -100,7 +100,7 @@ def read_values(path: Path, model: type[Parameters]) -> tuple[dict[str, Any], li
     problems
         One sentence each.
     """
-    return known_values(_content(path), model, path)
+    return known_values(content_of(path), model, path)
 
 
 def known_values(
@@ -164,8 +164,14 @@ def _json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_once)
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML or JSON file."""
+def content_of(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read or holds something else.
+    """
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise InputError(f"{path} is neither YAML nor JSON: give a .yaml or .json file.")
     try:

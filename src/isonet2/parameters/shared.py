@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_origin
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
-from isonet2.parameters.base import Parameters, Shown, members
+from isonet2.parameters.base import Parameters, Shown, members, shown
 from isonet2.parameters.words import fold, in_words, parted
 
 ARCHITECTURES = (
@@ -145,6 +145,11 @@ Architecture = Annotated[
 ]
 Numbers = Annotated[float | tuple[float, ...], BeforeValidator(_numbers)]
 Epochs = Annotated[tuple[int, ...] | None, BeforeValidator(_many_numbers)]
+JobNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...] | None,
+    BeforeValidator(_many_numbers),
+    Shown("Basic", form="numbers of jobs such as 3 or 3,5"),
+]
 Shape = Annotated[
     tuple[int, int, int],
     BeforeValidator(_numbers),
@@ -163,6 +168,8 @@ Processors = Annotated[int | None, Field(ge=1), Shown(auto=True)]
 def takes_list(field: FieldInfo) -> bool:
     """Whether a value of `field` may be a list."""
     by_words = any(isinstance(m, BeforeValidator) and m.func is _words for m in field.metadata)
+    if shown(field).rest:
+        return False
     return by_words or any(get_origin(member) is tuple for member in members(field.annotation))
 
 
