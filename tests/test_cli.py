@@ -25,8 +25,10 @@ from isonet2.parameters import (
     write_parameters,
 )
 from isonet2.parameters.command_line import parse, plain
+from isonet2.parameters.names import GONE, GONE_COMMANDS, spellings
 from isonet2.parameters.record import validated
 from isonet2.parameters.shared import takes_list
+from isonet2.parameters.words import fold
 
 
 @pytest.fixture
@@ -209,6 +211,55 @@ def test_all_problems_of_a_call_come_at_once():
     assert "what extra is for" in text
     assert "epochs is given twice, as 3 and as 4" in text
     assert "output_dir has no value" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("refine t.star -epochs 1", "epochs", 1),
+        ("refine t.star -gpuID 0 1 --result_dir r", "output_dir", Path("r")),
+        ("refine --subtomo_star t.star", "star_file", Path("t.star")),
+        ("resize --star_file t.star --apix 15 --out_folder r", "pixel_size", 15.0),
+        ("resize --star_file t.star --apix 15 --out_folder r", "output_dir", Path("r")),
+        ("json2star a.json --star_name b.star", "star_file", Path("b.star")),
+        ("prepare_star --folder_name tomos --output_star x.star", "full", Path("tomos")),
+        ("fsc --t1 a.mrc --t2 b.mrc --m m.mrc", "mask", Path("m.mrc")),
+        ("deconv t.star --deconv_folder d --ncpu 4", "output_dir", Path("d")),
+    ],
+)
+def test_names_of_other_versions_are_understood(called, line, name, value):
+    assert main(line.split()) == 0
+    assert getattr(called[0], name) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("refine t.star --number_subtomos 800", "the table: --number_subtomos of prepare_star"),
+        ("refine t.star --continue_from x.json", "--resume True"),
+        ("refine t.star --log_level debug", "leave it out"),
+        ("predict t.star n.pt --cube_size 64", "--chunk_size sets the size of tiles"),
+        ("predict t.star n.pt --crop_size 96", "--overlap_rate"),
+        ("psf --w 5", "leave it out"),
+        ("psf --between_tilts True", "--tilt_file"),
+        ("psf --output wedge.mrc", "--output_dir FOLDER gets wedge.mrc and psf.mrc"),
+        ("deconv t.star --voltage 300", "rlnVoltage"),
+        ("extract t.star", "is not needed: refine draws sub-tomograms"),
+        ("powerlaw_filtering a b", "is power_law here"),
+    ],
+)
+def test_what_became_of_names_of_other_versions_is_said(capsys, called, line, said):
+    assert main(line.split()) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert said in sentence
+    assert called == []
+
+
+def test_names_that_are_gone_are_no_parameters():
+    for command, names in GONE.items():
+        for model in COMMANDS.values() if command == "*" else [COMMANDS[command]]:
+            assert spellings(model).keys().isdisjoint(map(fold, names)), model
+    assert COMMANDS.keys().isdisjoint(GONE_COMMANDS)
 
 
 def test_a_wildcard_that_the_shell_wrote_out_is_one_sentence():

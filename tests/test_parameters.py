@@ -115,10 +115,9 @@ def test_no_two_parameters_share_a_spelling_or_a_short_form(model):
 
 
 def test_aliases_name_parameters_that_exist():
-    models = {model.command: model for model in MODELS}
     for command, table in ALIASES.items():
         for name in table.values():
-            of = [models[command]] if command != "*" else MODELS
+            of = [COMMANDS[command]] if command != "*" else COMMANDS.values()
             assert any(name in model.model_fields for model in of)
 
 

@@ -25,6 +25,8 @@ from isonet2.training.objectives import METHODS
          None),
         ("isonet2", {"pairing": "both"}, "pairing .* one volume and no pair"),
         ("isonet2-n2n", {"pairing": "both"}, None),
+        ("isonet2-n2n", {"input_column": "rlnTomoName"}, "input_column .* on the two halves"),
+        ("isonet2", {"input_column": "rlnTomoName"}, None),
         ("isonet2-n2n", {"with_preview": False, "prev_tomo_idx": "2"}, "without with_preview"),
     ],
 )  # fmt: skip

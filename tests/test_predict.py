@@ -212,6 +212,17 @@ def test_tiles_can_be_chosen(star, tmp_path, monkeypatch):
     assert max(overlap for _, overlap in seen[1]) < 18
 
 
+def test_one_volume_in_place_of_two_halves_is_said(star, tmp_path, caplog):
+    update(star, 1, {"rlnTomoName": TomogramTable.read(star).tomograms[0].half1})
+    model = save_model(tmp_path / "n.pt", "n2n")
+    assert go(star, model, tomo_idx="1") == 0
+    assert "restores that one volume" not in caplog.text
+    assert go(star, model, tomo_idx="1", input_column="rlnTomoName") == 0
+    assert (
+        "input_column rlnTomoName: the network was trained on halves, and restores" in caplog.text
+    )
+
+
 def test_no_result_replaces_its_input_or_that_of_another_kind(star, tmp_path, caplog):
     go(star, save_model(tmp_path / "n.pt", "n2n"))
     go(star, save_model(tmp_path / "m.pt"))

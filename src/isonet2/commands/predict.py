@@ -175,6 +175,12 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
             )
     if parameters.model2 is not None:
         _refuse_dependent(first, last, parameters.model2)
+    if first.reads_halves and parameters.input_column is not None:
+        log.warning(
+            "input_column %s: the network was trained on halves, and restores that one volume in "
+            "their place; without --input_column it restores both and averages them",
+            parameters.input_column,
+        )
     treatment = first.usage.treatment
     if parameters.isCTFflipped is not None:
         treatment = replace(treatment, phaseflipped=parameters.isCTFflipped)

@@ -9,7 +9,7 @@ from isonet2.errors import InputError, few
 from isonet2.parameters.base import Parameters, members, shown
 from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import ordered
-from isonet2.parameters.names import nearest, spellings, unknown
+from isonet2.parameters.names import GONE_COMMANDS, nearest, spellings, unknown
 from isonet2.parameters.record import Model, read_values, validated
 from isonet2.parameters.shared import takes_list
 from isonet2.parameters.words import fold
@@ -63,6 +63,9 @@ def model_named(word: str) -> type[Parameters]:
     for name, model in COMMANDS.items():
         if fold(name) == fold(word):
             return model
+    for name, said in GONE_COMMANDS.items():
+        if fold(name) == fold(word):
+            raise InputError(f"{name} {said}")
     near = nearest(word, COMMANDS)
     hint = f"did you mean {near}?" if near else f"the commands are {', '.join(COMMANDS)}."
     raise InputError(f"There is no command {word}: {hint}")
@@ -113,10 +116,11 @@ def _pairs(
 
 
 def _name(written: str, model: type[Parameters]) -> str | None:
-    """True name of the parameter written as `--name` or `-n`; None where there is none."""
-    if not written.startswith("--"):
+    """True name of the parameter written as `--name`, `-name` or `-n`; None where there is none."""
+    if not written.startswith("--") and len(written) == 2:
         short = {shown(field).short: name for name, field in model.model_fields.items()}
-        return short.get(written[1:].casefold())
+        letter = written[1:].casefold()
+        return short.get(letter) or spellings(model).get(letter)
     word = fold(written)
     return "config" if word == "config" else spellings(model).get(word)
 

@@ -207,7 +207,7 @@ class RefineParameters(TrainingParameters):
     num_mask_updates: Annotated[int, Field(ge=0)] = 0
     """How often the masks are made anew from the network's own prediction during training."""
 
-    @field_validator("input_column", "with_deconv")
+    @field_validator("with_deconv")
     @classmethod
     def _full_tomograms_only(cls, value: object, info: ValidationInfo) -> object:
         if value and info.data.get("method") == "isonet2-n2n":

@@ -37,7 +37,9 @@ def without_effect(parameters: TrainParameters, method: Method) -> list[str]:
     }
     if not any(_levels(parameters)):
         reasons["noise_mode"] = "without noise_level"
-    if not method.reads_halves:
+    if method.reads_halves:
+        reasons["input_column"] = f"in method {method.name}, which trains on the two halves"
+    else:
         reasons["pairing"] = f"in method {method.name}, which has one volume and no pair"
     if not parameters.with_preview:
         reasons["prev_tomo_idx"] = "without with_preview"
