@@ -25,6 +25,13 @@ def seen_as(role, app=core.app):
     return asking
 
 
+class Patient(User):
+    """A user who waits for what threads bring about, on a busy machine too."""
+
+    async def should_see(self, target=None, *, retries=100, **more):
+        await super().should_see(target, retries=retries, **more)
+
+
 @asynccontextmanager
 async def visiting(project, role="writer"):
     """A user of the pages of `project`, without a browser."""
@@ -38,7 +45,7 @@ async def visiting(project, role="writer"):
             async with core.app.router.lifespan_context(core.app):
                 transport = httpx.ASGITransport(seen_as(role, core.app))
                 async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                    yield User(client)
+                    yield Patient(client)
         finally:
             del os.environ["NICEGUI_USER_SIMULATION"]
             ui.navigate, ui.notify, ui.download = Navigate(), notify, download

@@ -12,7 +12,16 @@ from isonet2.gui.project import Project
 from isonet2.gui.words import speak
 
 STATIC = Path(str(files("isonet2.gui").joinpath("static")))
-MODULES = ("pages.start", "pages.command", "pages.view")
+MODULES = (
+    "api",
+    "pages.start",
+    "pages.prepare",
+    "pages.command",
+    "pages.jobs",
+    "pages.view",
+    "pages.settings",
+    "pages.documents",
+)
 """Modules that have `register(project)`, which makes their pages and addresses known."""
 
 

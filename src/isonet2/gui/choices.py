@@ -7,7 +7,12 @@ from isonet2.data.blocks import is_missing, read_star
 from isonet2.data.star import find_table
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form
+from isonet2.gui.overview import TRAININGS
 from isonet2.gui.project import Project
+from isonet2.gui.run_files import networks
+from isonet2.gui.words import t
+from isonet2.jobs import Job, Jobs
+from isonet2.parameters.commands import COMMANDS
 
 COLUMNS = (
     "rlnTomoName",
@@ -22,8 +27,51 @@ COLUMNS = (
 def offered(project: Project, form: Form, name: str) -> Mapping[str, str]:
     """What may be chosen for field `name`: value, and words for it."""
     if form.kind(name) == "column":
-        return {column: column for column in filled_columns(project, str(form.texts["star_file"]))}
-    return {}
+        none = {} if form.default(name) else {"": t("form.none")}
+        columns = filled_columns(project, str(form.texts["star_file"]))
+        return none | {column: column for column in columns}
+    none = {} if form.model.model_fields[name].is_required() else {"": t("form.none")}
+    return none | trained(project)
+
+
+def trained(project: Project) -> dict[str, str]:
+    """Networks of this project's trainings, newest first; and those that are being trained."""
+    jobs = Jobs(project.folder)
+    runs: list[tuple[float, Path, str, Job | None]] = [
+        (job.submitted, job.results, f"{job.number} {job.name or job.place}", job)
+        for job in jobs.list()
+        if job.kind in TRAININGS
+    ]
+    runs += [
+        (told.started, folder, project.told(folder), None)
+        for folder, told in jobs.runs()
+        if told.command in TRAININGS
+    ]
+    found: dict[str, str] = {}
+    for _, folder, words, job in sorted(runs, key=lambda run: run[0], reverse=True):
+        if job is not None and not job.has_ended:
+            found[network_of(project, job)] = t("choice.training", job=words)
+        for path in networks(folder):
+            found.setdefault(project.told(path), f"{words}: {path.name}")
+    return found
+
+
+def network_of(project: Project, job: Job) -> str:
+    """The network of a training job, as the project writes it: the one that it will have made."""
+    there = networks(job.results)
+    if there and "_epoch" not in there[0].name and job.has_ended:
+        return project.told(there[0])
+    told = job.parameters
+    fields = COMMANDS[job.kind].model_fields
+    arch, cube = (told.get(name, fields[name].default) for name in ("arch", "cube_size"))
+    method = "n2n" if job.kind == "denoise" else str(told.get("method", "auto"))
+    if method == "auto":
+        columns = filled_columns(project, str(told.get("star_file", "")))
+        halves = "rlnTomoReconstructedTomogramHalf1" in columns
+        method = "isonet2-n2n" if halves else "isonet2"
+    part = "top" if told.get("split_halves") else "full"
+    name = f"network_{method}_{Path(str(arch)).stem}_{cube}_{part}.pt"
+    return project.told(job.results / name)
 
 
 def filled_columns(project: Project, table: str) -> list[str]:

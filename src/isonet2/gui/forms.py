@@ -1,7 +1,7 @@
 """A form of one command: what stands in its fields, what is wrong with it, what it would run."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +59,17 @@ _TRAINING: dict[str, Rule] = {
     "highpassnyquist": _wiener,
     **dict.fromkeys(FULL_ONLY, _full),
 }
-SHOWN_WHEN: dict[str, dict[str, Rule]] = {"denoise": _TRAINING, "refine": _TRAINING}
+EVEN_ODD = "even_odd"
+"""Switch of the form that makes a table: halves, or full tomograms."""
+_PREPARING: dict[str, Rule] = {
+    "full": lambda values: not values[EVEN_ODD],
+    **dict.fromkeys(("even", "odd", "create_average"), lambda values: bool(values[EVEN_ODD])),
+}
+SHOWN_WHEN: dict[str, dict[str, Rule]] = {
+    "prepare_star": _PREPARING,
+    "denoise": _TRAINING,
+    "refine": _TRAINING,
+}
 """When a field means something, by command; one that does not is neither shown nor sent."""
 
 
@@ -127,11 +137,14 @@ class Form:
         The command's parameters.
     texts
         What stands in each field: a text, or a truth value for a switch.
+    switches
+        What the page asks besides, and no parameter says.
     """
 
     def __init__(self, command: str, remembered: Mapping[str, Any] | None = None) -> None:
         self.model: type[Parameters] = COMMANDS[command]
         self.texts: dict[str, str | bool] = {}
+        self.switches = {EVEN_ODD: bool((remembered or {}).get(EVEN_ODD, True))}
         self.reset()
         for name, value in (remembered or {}).items():
             if name in self.texts and isinstance(value, type(self.texts[name])):
@@ -165,7 +178,12 @@ class Form:
     def visible(self, name: str) -> bool:
         """Whether a field means something beside the others."""
         rule = SHOWN_WHEN.get(self.model.command, {}).get(name)
-        return rule is None or rule(self.texts)
+        return rule is None or rule(self.texts | self.switches)
+
+    def remember(self) -> dict[str, str | bool]:
+        """What to keep of it for the next time: the fields that differ from their defaults."""
+        changed = {name: self.texts[name] for name in self.names if self.changed(name)}
+        return {name: text for name, text in changed.items() if name != "resume"} | self.switches
 
     def values(self) -> dict[str, Any]:
         """What the model is given: the fields that are shown and differ from their defaults."""
@@ -223,9 +241,22 @@ class Form:
         self.reset()
         self.fill(parameters)
 
+    def take(self, values: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+        """Fill the fields from the values of a record; what they do not say stays default."""
+        known = {
+            name: value
+            for name, value in values.items()
+            if name in self.model.model_fields and name not in without
+        }
+        self.reset()
+        self.fill(self.model.model_construct(set(known), **known))
+
     def fill(self, parameters: Parameters) -> None:
         """Fill the fields from parameters."""
-        for name in parameters.model_fields_set:
+        given = parameters.model_fields_set
+        if "full" in given or "even" in given:
+            self.switches[EVEN_ODD] = "even" in given
+        for name in given:
             value = getattr(parameters, name)
             self.texts[name] = bool(value) if self.kind(name) == "switch" else text_of(value)
 

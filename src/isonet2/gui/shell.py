@@ -10,13 +10,19 @@ from isonet2.gui.project import Project
 from isonet2.gui.words import LANGUAGES, language, speak, t
 
 SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "data": (("start", "/", "home"),),
+    "data": (("start", "/", "home"), ("prepare", "/prepare", "table_chart")),
     "steps": (
         ("denoise", "/denoise", "auto_fix_high"),
         ("deconv", "/deconv", "blur_on"),
         ("make_mask", "/make_mask", "layers"),
         ("refine", "/refine", "model_training"),
         ("predict", "/predict", "auto_awesome"),
+    ),
+    "work": (
+        ("jobs", "/jobs", "list_alt"),
+        ("view", "/view", "view_in_ar"),
+        ("settings", "/settings", "settings"),
+        ("documents", "/documents", "menu_book"),
     ),
 }
 """Pages by section: key of its name, address, icon."""

@@ -95,7 +95,10 @@ class Files:
 
 def _check_table(parameters: Parameters, path: Path) -> None:
     """See that the chosen tomograms are in the table, and their files on disk."""
-    from isonet2.data.star import TomogramTable  # slow to import, and runners do not need it
+    # slow to import, and runners do not need them
+    from isonet2.data.blocks import is_missing
+    from isonet2.data.inputs import DECONVOLVED, FULL
+    from isonet2.data.star import TomogramTable
 
     table = TomogramTable.read(path)
     chosen = table.select(getattr(parameters, "tomo_idx", None))
@@ -103,7 +106,8 @@ def _check_table(parameters: Parameters, path: Path) -> None:
     missing = []
     for tomogram in chosen:
         named = [tomogram.half1, tomogram.half2]
-        if column is not None and column in tomogram.cells:
+        fallback = column in (FULL, DECONVOLVED) and is_missing(tomogram.cells.get(column, ""))
+        if column is not None and column in tomogram.cells and not fallback:
             named = [tomogram.column(column)]
         elif None in named:
             named = [tomogram.full]

@@ -1,38 +1,87 @@
 """The pages of the five steps that jobs take: a form each, drawn from the parameters."""
 
+import asyncio
 from collections.abc import Mapping
 
 from nicegui import ui
 
-from isonet2.gui.choices import offered
+from isonet2.errors import InputError
+from isonet2.gui.choices import network_of, offered, tables
 from isonet2.gui.components.form_view import FormView
+from isonet2.gui.components.submit_bar import SubmitBar
 from isonet2.gui.forms import Form
+from isonet2.gui.overview import parameters_of
 from isonet2.gui.project import Project
-from isonet2.gui.shell import frame, heading
+from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.words import t
+from isonet2.jobs import Jobs
 
 STEPS = ("denoise", "deconv", "make_mask", "refine", "predict")
+EVERY = 5.0
 
 
 def register(project: Project) -> None:
     """Make the pages of the steps known."""
     for step in STEPS:
 
-        def page(step: str = step) -> None:
-            _page(project, step)
+        async def page(
+            clone: int | None = None,
+            model_of: int | None = None,
+            resume: bool = False,
+            step: str = step,
+        ) -> None:
+            form = Form(step, project.settings.get(f"form.{step}"))
+            await asyncio.to_thread(_begin, project, form, clone, model_of, resume)
+            await _page(project, form)
 
         ui.page(f"/{step}")(page)
 
 
-def _page(project: Project, step: str) -> None:
-    form = Form(step, project.settings.get(f"form.{step}"))
-    if not form.texts["star_file"] and (project.folder / "tomograms.star").is_file():
-        form.texts["star_file"] = "tomograms.star"
+def _begin(
+    project: Project, form: Form, clone: int | None, model_of: int | None, resume: bool
+) -> None:
+    """Fill the form with what was asked for in the address, and the table that there is."""
+    found = tables(project)
+    if not (project.folder / str(form.texts["star_file"])).is_file():
+        form.texts["star_file"] = ""
+    if not form.texts["star_file"] and found:
+        form.texts["star_file"] = project.told(found[0])
+    jobs = Jobs(project.folder)
+    try:
+        if clone is not None:
+            job = jobs.show(clone)
+            form.take(parameters_of(job), without=() if resume else ("output_dir", "resume"))
+            if resume:
+                form.texts |= {"output_dir": project.told(job.results), "resume": True}
+        if model_of is not None:
+            job = jobs.show(model_of)
+            form.texts["model"] = network_of(project, job)
+            form.texts["star_file"] = str(job.parameters.get("star_file", form.texts["star_file"]))
+    except InputError:
+        form.reset()
+
+
+async def _page(project: Project, form: Form) -> None:
+    step = form.model.command
+    offers: dict[str, Mapping[str, str]] = {}
+
+    def look() -> None:
+        for name in form.names:
+            if form.kind(name) in ("column", "network"):
+                offers[name] = offered(project, form, name)
+
+    async def again() -> None:
+        await asyncio.to_thread(look)
+        view.offer()
+
+    await asyncio.to_thread(look)
     with frame(project, step):
         heading(t(f"page.{step}"), t(f"lead.{step}"))
-
-        def choices(name: str) -> Mapping[str, str]:
-            return offered(project, form, name)
-
-        view = FormView(project, form, choices, lambda right: None)
+        view = FormView(
+            project, form, lambda name: offers.get(name, {}), lambda right: bar.allow(right)
+        )
+        bar = SubmitBar(project, form)
+        if not may_act():
+            bar.hide()
         view.refresh()
+        ui.timer(EVERY, again)

@@ -1,0 +1,89 @@
+"""The list of jobs: number, name, status and progress, to search and to choose from."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from isonet2.gui.overview import Entry
+from isonet2.gui.words import t
+
+_ROW = """
+<q-tr :props="props" :class="props.row.key === props.row.chosen ? 'isonet-chosen' : ''">
+ <q-td key="title" :props="props">
+  <a :href="'?job=' + encodeURIComponent(props.row.key)" class="isonet-job"
+     :aria-current="props.row.key === props.row.chosen ? 'true' : 'false'"
+     @click.prevent="$parent.$emit('pick', props.row.key)">
+   <span class="isonet-job-top">
+    <span class="isonet-job-name">{{ props.row.title }}</span>
+    <span :class="'isonet-chip ' + props.row.status">{{ props.row.word }}</span>
+   </span>
+   <span class="isonet-job-place">{{ props.row.place }}</span>
+   <span class="isonet-job-line">{{ props.row.line }}</span>
+   <q-linear-progress v-if="props.row.part >= 0" :value="props.row.part" rounded
+    size="5px" class="q-mt-xs"/>
+  </a>
+ </q-td>
+</q-tr>
+"""
+
+
+class JobList:
+    """A list of entries.
+
+    Parameters
+    ----------
+    picked
+        Called with the key of the entry that a person chose.
+    """
+
+    def __init__(self, picked: Callable[[str], Awaitable[None]]) -> None:
+        self.entries: Sequence[Entry] = ()
+        self.chosen = ""
+        self.told: list[dict[str, Any]] = []
+        self.search = ui.input(placeholder=t("jobs.search"), on_change=self._refresh).props(
+            f'outlined dense clearable aria-label="{t("jobs.search")}"'
+        )
+        self.search.classes("w-full")
+        states = {"": t("jobs.all"), **{s: t(f"jobs.{s}") for s in ("open", "done", "bad")}}
+        self.state = ui.toggle(states, value="", on_change=self._refresh)
+        self.state.props("dense no-caps unelevated spread size=sm").classes("w-full isonet-toggle")
+        columns = [{"name": "title", "label": "", "field": "title", "align": "left"}]
+        self.table = ui.table(columns=columns, rows=[], row_key="key")
+        self.table.props("flat hide-header hide-bottom virtual-scroll :virtual-scroll-item-size=84")
+        self.table.props(":rows-per-page-options=[0]").classes("isonet-joblist").mark("jobs")
+        self.table.add_slot("body", _ROW)
+        self.empty = ui.label(t("jobs.none")).classes("isonet-soft q-pa-md")
+
+        async def pick(event: GenericEventArguments) -> None:
+            await picked(str(event.args))
+
+        self.table.on("pick", pick)
+
+    def show(self, entries: Sequence[Entry], chosen: str) -> None:
+        """Show entries, one of them chosen."""
+        self.entries, self.chosen = entries, chosen
+        self._refresh()
+
+    def _refresh(self) -> None:
+        rows = [
+            entry.row() | {"chosen": self.chosen} for entry in self.entries if self._wanted(entry)
+        ]
+        if rows != self.told:
+            self.told = rows
+            self.table.rows = rows
+            self.table.update()
+        self.empty.set_visibility(not rows)
+        self.table.set_visibility(bool(rows))
+
+    def _wanted(self, entry: Entry) -> bool:
+        groups = {
+            "open": ("queued", "running"),
+            "done": ("succeeded",),
+            "bad": ("failed", "lost", "skipped", "cancelled"),
+        }
+        if self.state.value and entry.status not in groups[self.state.value]:
+            return False
+        word = str(self.search.value or "").casefold()
+        return word in f"{entry.title} {entry.place} {entry.kind} {entry.line}".casefold()

@@ -1,0 +1,125 @@
+"""One job on the page: where it stands, what can be done with it, and all that it left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from nicegui import ui
+
+from isonet2.errors import InputError
+from isonet2.gui.components.curves import Curves
+from isonet2.gui.components.job_actions import JobActions
+from isonet2.gui.components.job_notes import JobNotes
+from isonet2.gui.components.log_view import LogView
+from isonet2.gui.components.parameters_view import ParametersView
+from isonet2.gui.components.preview_view import PreviewView
+from isonet2.gui.components.results_view import ResultsView
+from isonet2.gui.components.standing import Standing
+from isonet2.gui.links import see
+from isonet2.gui.overview import RUN, TRAININGS, Entry, of_job, of_run
+from isonet2.gui.project import Project
+from isonet2.gui.shell import address
+from isonet2.gui.words import t
+from isonet2.jobs import Job, Jobs
+
+EVERY = 1.5
+
+
+class JobView:
+    """The right side of the jobs page.
+
+    Parameters
+    ----------
+    project
+        The folder of the pages.
+    changed
+        Called when something was done that the list must show.
+    """
+
+    def __init__(self, project: Project, changed: Callable[[str], Awaitable[None]]) -> None:
+        self.project, self.changed = project, changed
+        self.jobs = Jobs(project.folder)
+        self.key = ""
+        self.standing: Standing | None = None
+        self.actions: JobActions | None = None
+        self.body = ui.column().classes("isonet-jobview")
+        ui.timer(EVERY, self.look)
+
+    async def show(self, key: str) -> None:
+        """Show the entry of a key; an empty key shows that nothing is chosen."""
+        self.key = key
+        self.standing = self.actions = None
+        self.body.clear()
+        with self.body:
+            if not key:
+                _nothing(t("jobs.choose"))
+            elif key.startswith(RUN):
+                self._show_run(self.project.folder / key.removeprefix(RUN))
+            else:
+                await self._show_job(key)
+        await self.look()
+
+    async def _show_job(self, key: str) -> None:
+        try:
+            jobs = await asyncio.to_thread(self.jobs.list)
+            job = next(job for job in jobs if str(job.number) == key)
+        except StopIteration:
+            _nothing(t("jobs.gone", number=key))
+            return
+        with ui.element("section").classes("isonet-card"):
+            self.standing = Standing()
+            self.actions = JobActions(self.project, self.changed)
+        trained = {
+            str(other.results): f"{other.number} {other.name or other.place}"
+            for other in jobs
+            if other.kind in TRAININGS and other.number != job.number
+        }
+        self._files(job.kind, job.results, trained)
+        LogView(job.log, address(f"/api/log/{job.number}"))
+        others = {
+            str(o.number): f"{o.number} {o.name or o.place}" for o in jobs if o.kind == job.kind
+        }
+        ParametersView(self.jobs, job, {n: words for n, words in others.items() if n != key})
+        JobNotes(self.jobs, job)
+
+    def _show_run(self, folder: Path) -> None:
+        with ui.element("section").classes("isonet-card"):
+            self.standing = Standing()
+        self._files("refine", folder, {})
+        for log in sorted(folder.glob("*log*.txt"))[:1]:
+            LogView(log)
+
+    def _files(self, kind: str, folder: Path, trained: dict[str, str]) -> None:
+        """What the command makes for people to look at."""
+        if kind in TRAININGS:
+            with ui.element("div").classes("isonet-halves"):
+                Curves(folder, trained)
+                PreviewView(folder, lambda volume: see(volume))
+        ResultsView(self.project, folder)
+
+    async def look(self) -> None:
+        """Bring what is shown to what the files say."""
+        if self.standing is None:
+            return
+        try:
+            entry, job = await asyncio.to_thread(self._read)
+        except (InputError, LookupError):
+            await self.show("") if not self.key else self.standing.gone()
+            return
+        self.standing.show(entry, job)
+        if self.actions is not None and job is not None:
+            self.actions.show(job)
+
+    def _read(self) -> tuple[Entry, Job | None]:
+        if self.key.startswith(RUN):
+            folder = self.project.folder / self.key.removeprefix(RUN)
+            told = next(told for place, told in self.jobs.runs() if place == folder)
+            return of_run(self.jobs, folder, told), None
+        job = self.jobs.show(int(self.key))
+        return of_job(job), job
+
+
+def _nothing(text: str) -> None:
+    with ui.element("div").classes("isonet-empty"):
+        ui.icon("list_alt", size="42px")
+        ui.label(text)

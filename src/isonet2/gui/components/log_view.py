@@ -1,0 +1,99 @@
+"""The log of a job as it grows, in a terminal that draws bars in place."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from nicegui import ui
+
+from isonet2.gui.words import t
+
+EVERY = 1.0
+AT_ONCE = 512 << 10
+FIRST = 4 << 20
+"""Bytes of a long log that are shown at first: its end."""
+_COLOURS = (
+    (re.compile(rb"(?m)^((?:WARNING|WARN)\b[^\r\n]*)"), b"\x1b[33m\\1\x1b[0m"),
+    (
+        re.compile(rb"(?m)^((?:ERROR|CRITICAL|Traceback|isonet\.py:)[^\r\n]*)"),
+        b"\x1b[91m\\1\x1b[0m",
+    ),
+    (re.compile(rb"(?m)^(\$ [^\r\n]*)"), b"\x1b[36m\\1\x1b[0m"),
+)
+
+
+def read_on(path: Path, offset: int) -> tuple[bytes, int]:
+    """Bytes of a file from an offset on, and where to go on; a file that shrank begins anew.
+
+    Of a long file that nothing was read of, the end is given.
+    """
+    try:
+        with path.open("rb") as handle:
+            size = handle.seek(0, 2)
+            if size < offset:
+                offset = 0
+            if offset == 0 and size > FIRST:
+                offset = size - FIRST
+            handle.seek(offset)
+            part = handle.read(FIRST if offset == size - FIRST else AT_ONCE)
+    except OSError:
+        return b"", offset
+    return part, offset + len(part)
+
+
+def coloured(part: bytes) -> bytes:
+    """Warnings, errors and commands in colours."""
+    for pattern, colour in _COLOURS:
+        part = pattern.sub(colour, part)
+    return part
+
+
+class LogView:
+    """A card with a log.
+
+    Parameters
+    ----------
+    path
+        The file; it need not be there yet.
+    download
+        Address of the whole file; empty for none.
+    """
+
+    def __init__(self, path: Path, download: str = "") -> None:
+        self.path, self.offset, self.busy = path, 0, False
+        with ui.element("section").classes("isonet-card"):
+            with ui.row().classes("items-center w-full"):
+                ui.label(t("jobs.log")).classes("isonet-title")
+                ui.label(path.name).classes("isonet-mono isonet-soft")
+                ui.space()
+                if download:
+                    ui.button(
+                        t("jobs.download"), icon="download", on_click=lambda: ui.download(download)
+                    ).props("flat dense no-caps size=sm")
+            options = {
+                "convertEol": True,
+                "disableStdin": True,
+                "scrollback": 50_000,
+                "fontSize": 13,
+                "fontFamily": "ui-monospace, 'DejaVu Sans Mono', monospace",
+                "theme": {"background": "#10202e", "foreground": "#d7e7f3", "cursor": "#10202e"},
+                "screenReaderMode": False,
+            }
+            self.terminal = ui.xterm(options).classes("isonet-log").mark("log")
+        ui.timer(EVERY, self.read, immediate=True)
+        ui.timer(0.3, self.terminal.fit, once=True)
+
+    async def read(self) -> None:
+        """Show what has come since."""
+        if self.busy:
+            return
+        self.busy = True
+        try:
+            while True:
+                part, self.offset = await asyncio.to_thread(read_on, self.path, self.offset)
+                if part:
+                    self.terminal.write(coloured(part))
+                if len(part) < AT_ONCE:
+                    break
+        finally:
+            self.busy = False

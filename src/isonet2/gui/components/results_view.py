@@ -1,0 +1,63 @@
+"""Volumes and pictures that a command wrote, to be looked at."""
+
+import asyncio
+from pathlib import Path
+
+from nicegui import ui
+
+from isonet2.gui.api import file_address
+from isonet2.gui.links import see
+from isonet2.gui.overview import bytes_in_words
+from isonet2.gui.project import Project
+from isonet2.gui.run_files import pictures, results
+from isonet2.gui.words import t
+
+EVERY = 4.0
+MOST = 60
+
+
+class ResultsView:
+    """A card that stays hidden until there is something.
+
+    Parameters
+    ----------
+    project
+        The folder of the pages.
+    folder
+        Of the results.
+    """
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project, self.folder = project, folder
+        self.told: tuple[list[Path], list[Path]] = ([], [])
+        with ui.element("section").classes("isonet-card") as self.card:
+            ui.label(t("results.title")).classes("isonet-title")
+            self.body = ui.element("div").classes("isonet-results")
+        self.card.set_visibility(False)
+        ui.timer(EVERY, self.look, immediate=True)
+
+    async def look(self) -> None:
+        """Notice what was written."""
+        found = await asyncio.to_thread(lambda: (results(self.folder), pictures(self.folder)))
+        if found == self.told:
+            return
+        self.told = found
+        volumes, drawn = found
+        self.card.set_visibility(bool(volumes or drawn))
+        self.body.clear()
+        with self.body:
+            for path in volumes[:MOST]:
+                with ui.row().classes("items-center no-wrap isonet-result"):
+                    ui.button(icon="visibility", on_click=lambda path=path: see(path)).props(
+                        f'flat round dense aria-label="{t("preview.open")}"'
+                    )
+                    ui.label(path.name).classes("isonet-mono ellipsis")
+                    ui.label(bytes_in_words(path.stat().st_size)).classes(
+                        "isonet-soft isonet-small"
+                    )
+            for path in drawn[:MOST]:
+                with ui.element("figure"):
+                    source = file_address(path)
+                    ui.element("img").props(f'src="{source}" alt="{path.stem}" loading=lazy')
+                    with ui.element("figcaption"):
+                        ui.label(path.stem)

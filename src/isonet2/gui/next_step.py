@@ -1,0 +1,97 @@
+"""Where a project stands between its first table and its restored tomograms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from isonet2.data.blocks import is_missing
+from isonet2.errors import InputError
+from isonet2.gui.choices import tables
+from isonet2.gui.project import Project
+from isonet2.gui.table import Table, load
+from isonet2.jobs import Job, Jobs
+
+COUNTED = {
+    "rlnDefocus": "Defocus",
+    "rlnDeconvTomoName": "DeconvTomoName",
+    "rlnDenoisedTomoName": "DenoisedTomoName",
+    "rlnMaskName": "MaskName",
+    "rlnCorrectedTomoName": "CorrectedTomoName",
+}
+"""Columns whose filling shows how far a project is, and their short names."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a project is.
+
+    Attributes
+    ----------
+    step
+        What to do next, a key of the texts of the start page.
+    page
+        Address of the page where it is done.
+    table
+        Name of the table; empty where there is none.
+    tomograms
+        How many it lists.
+    filled
+        For how many of them each of `COUNTED` is filled.
+    """
+
+    step: str
+    page: str
+    table: str = ""
+    tomograms: int = 0
+    filled: Mapping[str, int] = field(default_factory=dict)
+
+
+def state_of_project(project: Project) -> State:
+    """Read how far a project is, from its newest table and its jobs."""
+    jobs = Jobs(project.folder).list()
+    table = _newest(project)
+    if table is None:
+        step, page = _of_jobs(jobs) or ("prepare", "/prepare")
+        return State(step, page)
+    filled = {
+        short: sum(not is_missing(row.get(column, "")) for row in table.rows)
+        for column, short in COUNTED.items()
+    }
+    step, page = _of_jobs(jobs) or _of_table(filled, jobs)
+    return State(step, page, project.told(table.path), len(table.rows), filled)
+
+
+def _newest(project: Project) -> Table | None:
+    for path in tables(project):
+        try:
+            return load(path)
+        except InputError:
+            continue
+    return None
+
+
+def _of_jobs(jobs: list[Job]) -> tuple[str, str] | None:
+    """What the jobs ask for before anything else: a look at one that runs, or that went wrong."""
+    running = [job for job in jobs if job.status == "running"]
+    if running:
+        return "running", f"/jobs?job={running[-1].number}"
+    if jobs and jobs[-1].status in ("failed", "lost"):
+        return "problem", f"/jobs?job={jobs[-1].number}"
+    return None
+
+
+def _of_table(filled: Mapping[str, int], jobs: list[Job]) -> tuple[str, str]:
+    """The first step of the manual's order that the table does not show yet."""
+    trained = {job.kind for job in jobs if job.status == "succeeded"}
+    if filled["CorrectedTomoName"]:
+        return "done", "/prepare"
+    if "refine" in trained:
+        return "predict", "/predict"
+    if filled["MaskName"]:
+        return "refine", "/refine"
+    if filled["DenoisedTomoName"] or filled["DeconvTomoName"]:
+        return "make_mask", "/make_mask"
+    if "denoise" in trained:
+        return "denoised", "/predict"
+    if not filled["Defocus"] and not jobs:
+        return "defocus", "/prepare"
+    return "denoise", "/denoise"

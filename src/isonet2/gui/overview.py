@@ -1,0 +1,131 @@
+"""Jobs and runs of the project as lists show them."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from isonet2.data.progress import Progress
+from isonet2.gui.run_files import recorded
+from isonet2.gui.words import dictionary, language, t
+from isonet2.jobs import Job, Jobs
+
+TRAININGS = frozenset({"denoise", "refine"})
+RUN = "run:"
+"""Beginning of the key of a run that was started in a terminal; its folder follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a list of jobs.
+
+    Attributes
+    ----------
+    key
+        Number of a job, or `run:` and the folder of a run.
+    title
+        Its name, or the kind where nobody gave it one.
+    place
+        Folder as people name it.
+    kind, status
+        The command, and where it stands.
+    line
+        What is to be said of it in a few words.
+    part
+        Part of the work that is done, 0 to 1; below 0 where it is not known or of no interest.
+    """
+
+    key: str
+    title: str
+    place: str
+    kind: str
+    status: str
+    line: str
+    part: float
+
+    def row(self) -> dict[str, Any]:
+        """For a table on the page."""
+        return asdict(self) | {"word": t(f"status.{self.status}")}
+
+
+def entries(jobs: Jobs) -> list[Entry]:
+    """All jobs and runs, the newest first."""
+    listed = [(job.submitted, of_job(job)) for job in jobs.list()]
+    listed += [(told.started, of_run(jobs, folder, told)) for folder, told in jobs.runs()]
+    return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
+
+
+def of_job(job: Job) -> Entry:
+    """The line of a job."""
+    told = job.progress() if job.status == "running" else None
+    line = progress_words(told) if told else (job.reason or when(job))
+    part = (told.part or 0.0) if told else -1.0
+    title = job.name or dictionary(language()).get(f"page.{job.kind}", job.kind)
+    return Entry(str(job.number), title, job.place, job.kind, job.status, line, part)
+
+
+def of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
+    """The line of a run that was started otherwise."""
+    place = str(folder.relative_to(jobs.project))
+    title = t("jobs.terminal", command=told.command)
+    line = progress_words(told) if told.state == "running" else told.message
+    part = (told.part or 0.0) if told.state == "running" else -1.0
+    return Entry(f"{RUN}{place}", title, place, told.command, told.state, line, part)
+
+
+def progress_words(told: Progress) -> str:
+    """Where a run stands, in a few words."""
+    words = []
+    if told.epoch is not None and told.epochs is not None:
+        words.append(t("jobs.epoch", epoch=told.epoch, epochs=told.epochs))
+    elif told.tomogram is not None and told.tomograms is not None:
+        words.append(t("jobs.tomogram", done=told.tomogram, all=told.tomograms))
+    if told.part is not None:
+        words.append(f"{told.part:.0%}")
+    if told.seconds_left:
+        words.append(t("jobs.left", time=duration(told.seconds_left)))
+    if told.loss is not None:
+        words.append(t("jobs.loss", loss=f"{told.loss:.4g}"))
+    return " · ".join(words) or told.message
+
+
+def duration(seconds: float) -> str:
+    """A time span in words: `3 h 20 min`."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return (
+        f"{minutes} min" if minutes >= 5 else f"{minutes} min {left} s" if minutes else f"{left} s"
+    )
+
+
+def when(job: Job) -> str:
+    """When a job ended and how long it took."""
+    if job.ended is None or job.started is None:
+        return clock(job.submitted)
+    return t("jobs.took", at=clock(job.ended), time=duration(job.ended - job.started))
+
+
+def clock(seconds: float) -> str:
+    """A moment in local time; the day only where it is not today."""
+    then = time.localtime(seconds)
+    today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
+
+
+def parameters_of(job: Job) -> dict[str, object]:
+    """All parameters of a job: its record, or what was set where there is none yet."""
+    return recorded(job.results) or dict(job.parameters)
+
+
+def bytes_in_words(count: float) -> str:
+    """A size as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

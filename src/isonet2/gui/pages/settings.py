@@ -1,0 +1,120 @@
+"""The page of settings: data folders, appearance, notifications, trash."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from nicegui import ui
+
+from isonet2.gui.overview import bytes_in_words
+from isonet2.gui.project import Project
+from isonet2.gui.shell import THEMES, frame, heading, may_act
+from isonet2.gui.trash import empty, trash_of
+from isonet2.gui.words import LANGUAGES, language, speak, t
+from isonet2.parameters import package_version
+
+
+def register(project: Project) -> None:
+    """Make the page known."""
+
+    @ui.page("/settings")
+    async def page() -> None:
+        with frame(project, "settings"):
+            heading(
+                t("page.settings"),
+                t("settings.version", version=package_version(), folder=project.folder),
+            )
+            with ui.element("section").classes("isonet-card"):
+                ui.label(t("settings.jobs")).classes("isonet-title")
+                ui.label(t("settings.python", python=sys.executable)).classes("isonet-mono")
+            if may_act():
+                _roots(project)
+                _look(project)
+                _notifications(project)
+                await _trash(project)
+
+
+def _roots(project: Project) -> None:
+    with ui.element("section").classes("isonet-card"):
+        ui.label(t("settings.data")).classes("isonet-title")
+        ui.label(t("settings.data_help")).classes("isonet-soft")
+        text = ui.textarea(
+            t("settings.data"), value="\n".join(project.settings.get("roots", ()))
+        ).props("outlined autogrow")
+        text.classes("w-full isonet-mono")
+
+        async def save() -> None:
+            wanted = [line.strip() for line in str(text.value or "").splitlines() if line.strip()]
+            for folder in wanted:
+                if not await asyncio.to_thread(Path(folder).expanduser().is_dir):
+                    text.error = t("settings.no_folder", folder=folder)
+                    return
+            text.error = None
+            await asyncio.to_thread(project.settings.put, "roots", wanted or None)
+            ui.notify(t("settings.saved"), type="positive")
+
+        ui.button(t("settings.save"), on_click=save).props("no-caps").mark("save-roots")
+
+
+def _look(project: Project) -> None:
+    def speak_in(code: str) -> None:
+        speak(code)
+        project.user.put("language", code)
+        ui.navigate.reload()
+
+    def paint(name: str) -> None:
+        project.user.put("theme", name)
+        ui.navigate.reload()
+
+    with ui.element("section").classes("isonet-card"):
+        ui.label(t("settings.look")).classes("isonet-title")
+        with ui.row().classes("items-center"):
+            ui.select(
+                LANGUAGES, label=t("shell.language"), value=language(),
+                on_change=lambda event: speak_in(event.value),
+            ).props("outlined dense").classes("isonet-name")  # fmt: skip
+            ui.select(
+                {name: t(f"theme.{name}") for name in THEMES}, label=t("shell.theme"),
+                value=project.user.get("theme", "auto"), on_change=lambda event: paint(event.value),
+            ).props("outlined dense").classes("isonet-name")  # fmt: skip
+
+
+def _notifications(project: Project) -> None:
+    def turn(on: bool) -> None:
+        project.user.put("notify", on)
+        if on:
+            ui.run_javascript("window.Notification && Notification.requestPermission()")
+
+    with ui.element("section").classes("isonet-card"):
+        ui.label(t("settings.notify")).classes("isonet-title")
+        ui.switch(
+            t("settings.browser"), value=bool(project.user.get("notify")),
+            on_change=lambda event: turn(bool(event.value)),
+        )  # fmt: skip
+
+
+async def _trash(project: Project) -> None:
+    found = await asyncio.to_thread(trash_of, project)
+    size = bytes_in_words(found.size)
+
+    async def clear() -> None:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(t("settings.empty_ask", count=len(found.folders), size=size))
+            with ui.row().classes("w-full justify-end"):
+                ui.button(t("act.keep"), on_click=lambda: dialog.submit(False)).props(
+                    "flat no-caps"
+                )
+                ui.button(t("settings.empty"), on_click=lambda: dialog.submit(True)).props(
+                    "no-caps color=negative"
+                )
+        if await dialog:
+            await asyncio.to_thread(empty, found)
+            words.set_text(t("settings.emptied"))
+            button.set_visibility(False)
+
+    with ui.element("section").classes("isonet-card"):
+        ui.label(t("settings.trash")).classes("isonet-title")
+        words = ui.label(t("settings.trash_holds", count=len(found.folders), size=size))
+        button = ui.button(t("settings.empty"), icon="delete_forever", on_click=clear)
+        button.props("outline no-caps color=negative")
+        button.set_visibility(bool(found.folders))

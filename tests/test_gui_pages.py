@@ -1,0 +1,322 @@
+"""The pages as a user meets them, without a browser."""
+
+import asyncio
+import json
+import logging
+import time
+
+import pytest
+from gui_app import visiting
+from nicegui import ui
+from preparing import volume
+from star_files import OURS, put
+
+from isonet2.gui.application import MODULES
+from isonet2.gui.project import Project
+from isonet2.gui.shell import SECTIONS
+from isonet2.gui.table import load
+from isonet2.jobs import Jobs, start
+from isonet2.parameters import DeconvParameters, DenoiseParameters, PrepareStarParameters
+
+
+@pytest.fixture
+def place(project, monkeypatch):
+    """A project with two pairs of halves, and nobody's settings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(project / "config"))
+    return Project.at(project)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Jobs are made and never begin."""
+    monkeypatch.setattr(start, "dispatcher", lambda project: None)
+    monkeypatch.setattr(start, "runner", lambda folder: None)
+
+
+def table(place):
+    """A table of the two pairs."""
+    text = OURS.replace("avg/TS_01_EVN_full.mrc", "None").replace('"', "")
+    for half in ("EVN", "ODD"):
+        text = text.replace(f"my {half}/TS 03", f"{half}/TS_03")
+    return put(place.folder / "tomograms.star", text)
+
+
+def visit(place, steps, role="writer"):
+    """Run the steps of a user on the pages of a project."""
+
+    async def through():
+        async with visiting(place, role) as user:
+            await steps(user)
+
+    asyncio.run(through())
+
+
+async def until(true):
+    """Wait for what threads bring about."""
+    for _ in range(100):
+        if true():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def named(user, name):
+    """The widget of a field."""
+    return next(
+        element
+        for element in user.client.elements.values()
+        if element._props.get("data-name") == name
+    )
+
+
+ADDRESSES = [address for pages in SECTIONS.values() for _, address, _ in pages]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("role", ["writer", "reader"])
+def test_every_page_opens_in_every_language_for_everybody(place, language, role, caplog):
+    table(place)
+    place.user.put("language", language)
+
+    async def steps(user):
+        for address in ADDRESSES:
+            await user.open(address)
+            await user.should_see("IsoNet2")
+
+    visit(place, steps, role)
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not errors
+
+
+def test_every_page_is_registered_and_in_the_navigation():
+    assert len(ADDRESSES) == len(set(ADDRESSES))
+    assert len(MODULES) == len(set(MODULES))
+
+
+def test_the_command_follows_the_form_and_errors_stand_beside_the_fields(place):
+    table(place)
+
+    async def steps(user):
+        await user.open("/refine")
+        named(user, "cube_size").set_value("100")
+        named(user, "epochs").set_value("x")
+        await user.should_see("2 fields need your attention")
+        assert "at least 32, a multiple of 16" in named(user, "cube_size").error
+        assert not next(iter(user.find("Submit (In Queue)").elements)).enabled
+        named(user, "cube_size").set_value("64")
+        named(user, "epochs").set_value("12")
+        await user.should_see("isonet.py refine tomograms.star --cube_size 64 --epochs 12")
+        assert named(user, "cube_size").error is None
+        assert next(iter(user.find("Submit (In Queue)").elements)).enabled
+        await user.should_not_see("B-factor")
+        named(user, "CTF_mode").set_value("network")
+        await user.should_see("B-factor")
+
+    visit(place, steps)
+
+
+def test_submitting_makes_a_job_and_the_form_remembers(place, quiet):
+    table(place)
+
+    async def steps(user):
+        await user.open("/denoise")
+        named(user, "epochs").set_value("7")
+        user.find("Submit (In Queue)").click()
+        await user.should_see("denoise/job001")
+        await user.open("/denoise")
+        assert named(user, "epochs").value == "7"
+
+    visit(place, steps)
+    job = Jobs(place.folder).show(1)
+    assert (job.kind, job.parameters["epochs"], job.now) == ("denoise", 7, False)
+
+
+def test_what_a_job_cannot_do_is_said_on_the_page_and_makes_none(place, quiet):
+    table(place)
+
+    async def steps(user):
+        await user.open("/predict")
+        named(user, "model").set_value("gone.pt")
+        user.find("Submit (Run Immediately)").click()
+        await user.should_see("there is no such file or folder")
+
+    visit(place, steps)
+    assert not Jobs(place.folder).list()
+
+
+def test_predict_offers_the_network_that_is_still_being_trained(place, quiet):
+    table(place)
+    Jobs(place.folder).submit(DenoiseParameters(star_file="tomograms.star"), name="first")
+
+    async def steps(user):
+        await user.open("/predict?model_of=1")
+        widget = named(user, "model")
+        assert widget.value == "denoise/job001/network_n2n_unet-medium_96_full.pt"
+        assert "still training" in widget.options[widget.value]
+        user.find("Submit (In Queue)").click()
+        await user.should_see("waits for denoise/job001")
+
+    visit(place, steps)
+    assert Jobs(place.folder).show(2).after == (1,)
+
+
+def test_a_job_is_copied_into_the_form(place, quiet):
+    table(place)
+    parameters = DenoiseParameters(star_file="tomograms.star", epochs=9, CTF_mode="network")
+    Jobs(place.folder).submit(parameters)
+
+    async def steps(user):
+        await user.open("/denoise?clone=1")
+        assert named(user, "epochs").value == "9"
+        await user.should_see("--epochs 9 --CTF_mode network")
+        await user.should_not_see("denoise/job001")
+
+    visit(place, steps)
+
+
+def test_a_guest_sees_everything_and_can_do_nothing(place, quiet):
+    table(place)
+    Jobs(place.folder).submit(DeconvParameters(star_file="tomograms.star"))
+
+    async def steps(user):
+        await user.open("/jobs")
+        await user.should_see("deconv/job001")
+        for word in ("Cancel", "Rename", "Hold the queue"):
+            await user.should_not_see(word)
+        await user.open("/deconv")
+        await user.should_not_see("Submit (In Queue)")
+        await user.open("/settings")
+        await user.should_not_see("Empty the trash")
+        await user.open("/prepare")
+        await user.should_not_see("Fill column")
+
+    visit(place, steps, "reader")
+
+
+def test_a_failed_job_says_why_and_what_helps(place, quiet):
+    table(place)
+    job = Jobs(place.folder).submit(DeconvParameters(star_file="tomograms.star"))
+    state = {
+        "status": "failed", "reason": "exit status 1: CUDA out of memory", "exit_code": 1,
+        "process": {"host": "h", "boot": "b", "pid": 1, "ticks": 1}, "attempt": 1, "devices": [],
+        "started": time.time(), "ended": time.time(), "heartbeat": time.time(),
+        "last_lines": ["<script>alert(1)</script>", "torch.OutOfMemoryError: CUDA out of memory"],
+    }  # fmt: skip
+    (job.folder / "state.json").write_text(json.dumps(state))
+
+    async def steps(user):
+        await user.open("/jobs")
+        await user.should_see("failed")
+        await user.should_see("CUDA out of memory")
+        await user.should_see("smaller batch size")
+        await user.should_see("Run again")
+        await user.should_not_see(marker="act-cancel")
+
+    visit(place, steps)
+
+
+def test_a_job_is_renamed_noted_cancelled_and_removed(place, quiet):
+    table(place)
+    jobs = Jobs(place.folder)
+    jobs.submit(DeconvParameters(star_file="tomograms.star"))
+
+    async def steps(user):
+        await user.open("/jobs")
+        await user.should_see(marker="act-cancel")
+        user.find(marker="act-cancel").click()
+        await user.should_see("Cancel deconv/job001?")
+        user.find(marker="yes").click()
+        await user.should_see("cancelled")
+        await user.should_see(marker="act-remove")
+        user.find(marker="act-remove").click()
+        await user.should_see("to the trash")
+        user.find(marker="yes").click()
+        await user.should_see("No jobs here.")
+
+    visit(place, steps)
+    assert not jobs.list()
+    assert (place.folder / ".isonet" / "trash" / "deconv" / "job001").is_dir()
+
+
+def test_pairs_and_problems_are_shown_before_a_table_is_made(place, quiet):
+    volume(place.folder / "EVN" / "TS_07_EVN.mrc", 9)
+
+    async def steps(user):
+        await user.open("/prepare")
+        named(user, "even").set_value("EVN")
+        named(user, "odd").set_value("ODD")
+        user.find("Look at the files").click()
+        await user.should_see("2 tomograms found")
+        await user.should_see("no file called TS_07")
+        user.find(kind=ui.button, content="Run").click()
+        await user.should_see("no file called TS_07")
+
+    visit(place, steps)
+    assert not Jobs(place.folder).list()
+
+
+def test_running_prepare_makes_a_job_that_runs_at_once(place, quiet):
+    async def steps(user):
+        await user.open("/prepare")
+        named(user, "even").set_value("EVN")
+        named(user, "odd").set_value("ODD")
+        user.find(kind=ui.button, content="Run").click()
+        await user.should_see("prepare_star/job001")
+
+    visit(place, steps)
+    job = Jobs(place.folder).show(1)
+    assert job.now
+    assert job.argv[1] == PrepareStarParameters.command
+
+
+def test_the_table_is_edited_in_the_grid(place):
+    path = table(place)
+
+    async def steps(user):
+        await user.open("/prepare")
+        grid = next(iter(user.find(marker="table").elements))
+        await until(lambda: grid.options["rowData"])
+        row = {"@index": 1} | dict(load(path).rows[0])
+        change = {"data": row, "colId": "rlnDefocus", "newValue": "41000", "oldValue": "39057"}
+        user.find(marker="table").trigger("cellValueChanged", change)
+        await user.should_see("Saved")
+        assert grid.options["rowData"][0]["rlnDefocus"] == "41000"
+        change["newValue"] = "abc"
+        user.find(marker="table").trigger("cellValueChanged", change)
+        await user.should_see("is not a number")
+        assert grid.options["rowData"][0]["rlnDefocus"] == "41000"
+        user.find("Undo").click()
+        await until(lambda: load(path).rows[0]["rlnDefocus"] == "39057")
+        assert load(path).rows[0]["rlnDefocus"] == "39057"
+
+    visit(place, steps)
+
+
+def test_start_says_the_next_step(place, quiet):
+    async def steps(user):
+        await user.open("/")
+        await user.should_see("List your tomograms in a table.")
+        table(place)
+        await user.open("/")
+        await user.should_see("Train the network that fills")
+        await user.should_see("1 of 2")
+
+    visit(place, steps)
+
+
+def test_settings_keep_data_folders_and_refuse_what_is_none(place, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere")
+
+    async def steps(user):
+        await user.open("/settings")
+        text = next(iter(user.find(kind=ui.textarea).elements))
+        text.set_value("/nowhere/at/all")
+        user.find(marker="save-roots").click()
+        await asyncio.sleep(0.2)
+        assert "not a folder" in text.error
+        text.set_value(str(other))
+        user.find(marker="save-roots").click()
+        await user.should_see("Saved")
+
+    visit(place, steps)
+    assert place.allowed(other / "x.mrc") == other / "x.mrc"
