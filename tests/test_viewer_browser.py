@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from browser import browsing, served
 
-from isonet2.data.star import write_table
+from isonet2.data.star import update, write_table
 from isonet2.data.volumes import write_volume
 from isonet2.gui.pages.view import view_address
 
@@ -236,3 +236,25 @@ def test_of_many_turns_of_the_wheel_on_a_slow_line_only_few_slices_are_fetched(s
         assert ready(page)["at"]["z"] == 11
         slices = [url for url in asked if "axis=z" in url and "mask" not in url]
         assert len(slices) <= 5
+
+
+def test_a_mask_is_drawn_anew_while_its_parameters_change(server):
+    address, client = server
+    with browsing(client, address, "/make_mask") as page:
+        page.get_by_text("Live preview").click()
+        page.wait_for_function("window.__viewer?.over", timeout=60_000)
+        ready(page)
+        page.get_by_text("The mask keeps").wait_for()
+        before = page.evaluate("window.__viewer.over.version")
+        page.get_by_role("textbox", name="Kept by density").fill("20")
+        page.wait_for_function(f"window.__viewer.over.version !== '{before}'", timeout=60_000)
+        ready(page)
+
+
+def test_a_part_is_deconvolved_beside_what_it_was(server, folder):
+    address, client = server
+    update(folder / "tomograms.star", 1, {"rlnDefocus": 30000})
+    with browsing(client, address, "/deconv") as page:
+        page.get_by_text("Live preview").click()
+        page.wait_for_function("window.__viewer?.other", timeout=60_000)
+        assert ready(page)["shape"] == list(SHAPE)

@@ -68,7 +68,6 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     InputError
         When its defocus or voxel size is not known, or its file cannot be used.
     """
-    ctf = _ctf(tomogram)
     source = open_input(tomogram, parameters.input_column)
     output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
     source.refuse_to_replace(output)
@@ -76,10 +75,8 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     for text in past_remarks(source.volumes, ctf=True):
         log.warning("%s: %s", label, text)
     pixel = source.pixel_size(tomogram)
-    settings = WienerSettings(
-        parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
-    )
-    filtering = Deconvolution(ctf, settings, pixel, parameters.phaseflipped)
+    filtering = filter_of(parameters, tomogram, pixel)
+    ctf = filtering.ctf
     log.info(
         "%s: defocus %g A, %g kV, Cs %g mm, amplitude contrast %g, phase shift %g degrees, "
         "%g A voxels",
@@ -108,6 +105,20 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     else:
         _at_once(filtering, source, tomogram, output)
     return output
+
+
+def filter_of(parameters: DeconvParameters, tomogram: Tomogram, pixel_size: float) -> Deconvolution:
+    """The Wiener filter of a tomogram.
+
+    Raises
+    ------
+    InputError
+        When its defocus is not known.
+    """
+    settings = WienerSettings(
+        parameters.snrfalloff, parameters.deconvstrength, parameters.highpassnyquist
+    )
+    return Deconvolution(_ctf(tomogram), settings, pixel_size, parameters.phaseflipped)
 
 
 def _ctf(tomogram: Tomogram) -> ContrastTransfer:

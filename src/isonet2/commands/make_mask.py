@@ -18,7 +18,7 @@ from isonet2.parameters import MakeMaskParameters, package_version
 from isonet2.physics import masking
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
-from isonet2.physics.masking import BINNING, SpecimenMask, specimen_mask
+from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
 from isonet2.runs.each import begin, for_each
 
@@ -74,16 +74,7 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
     output = parameters.output_dir / f"{tomogram.name}_mask.mrc"
     source.refuse_to_replace(output)
     binned = binned_input(source)
-    mask = specimen_mask(
-        torch.from_numpy(-binned),
-        patch_size=parameters.patch_size,
-        density_percentage=parameters.density_percentage,
-        std_percentage=parameters.std_percentage,
-        z_crop=parameters.z_crop,
-        slab=parameters.slab,
-        exclude_gold=parameters.exclude_gold,
-        boundary=boundary_of(tomogram),
-    )
+    mask = mask_of(parameters, binned, boundary_of(tomogram))
     if parameters.slab:
         _describe(mask.slab, label, source.voxel_size(tomogram))
     refuse_empty(mask, parameters)
@@ -108,6 +99,22 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
     if min(voxels.shape) > 1:
         overlay_picture(output.with_suffix(".png"), binned, voxels)
     return output
+
+
+def mask_of(
+    parameters: MakeMaskParameters, binned: NDArray[np.float32], boundary: Boundary | None
+) -> SpecimenMask:
+    """The mask of a binned tomogram, (z, y, x), in the file's own scale."""
+    return specimen_mask(
+        torch.from_numpy(-binned),
+        patch_size=parameters.patch_size,
+        density_percentage=parameters.density_percentage,
+        std_percentage=parameters.std_percentage,
+        z_crop=parameters.z_crop,
+        slab=parameters.slab,
+        exclude_gold=parameters.exclude_gold,
+        boundary=boundary,
+    )
 
 
 def _describe(slab: Slab | None, label: str, size: Triple | None) -> None:

@@ -93,6 +93,10 @@ class VolumeViewer(Element, component="static/viewer.js"):
         self._props["spec"] = shown.spec()
         self.update()
 
+    def refresh(self) -> None:
+        """Look at the files anew: some were replaced."""
+        self.run_method("refresh")
+
     def goto(self, **place: int) -> None:
         """Move the crosshair: z, y, x, counted from 0."""
         self.run_method("goto", place)

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from isonet2.gui.components.command_box import CommandBox
 from isonet2.gui.components.fields import Choices, draw_field, offer, refresh_field
+from isonet2.gui.components.live_preview import SLIDERS, LivePreview
 from isonet2.gui.forms import Form, group_of
 from isonet2.gui.project import Project
 from isonet2.gui.words import t
@@ -40,6 +41,9 @@ class FormView:
                 self.fields += [
                     draw_field(project, form, name, self.refresh, choices) for name in names
                 ]
+        self.preview = (
+            LivePreview(project, form, self.refresh) if form.model.command in SLIDERS else None
+        )
         self.problem = ui.label().classes("text-negative").props("role=alert")
         self.box = CommandBox(project, form, self.refresh)
 
@@ -63,6 +67,8 @@ class FormView:
         said = t("form.wrong_one") if count == 1 else t("form.wrong_many", count=count)
         self.problem.set_text(" ".join(others) or (said if count else ""))
         self.box.refresh()
+        if self.preview is not None:
+            self.preview.changed()
         self.changed(not problems)
 
     def offer(self) -> None:

@@ -9,6 +9,7 @@ from nicegui import run, ui
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.gui import open_in
+from isonet2.gui.live import PAINTER
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.slice_routes import slice_routes
@@ -22,8 +23,13 @@ _TABLES = 12
 def register(project: Project) -> None:
     """Make the page and the routes of slices known."""
     store = VolumeStore()
-    pages.include_router(slice_routes(store, project.allowed))
+
+    def allowed(path: str) -> Path:
+        return Path(path) if PAINTER.owns(path) else project.allowed(path)
+
+    pages.include_router(slice_routes(store, allowed))
     pages.on_shutdown(store.close)
+    pages.on_shutdown(PAINTER.close)
 
     @ui.page("/view")
     async def page(path: str = "", second: str = "", star: str = "", index: int = 0) -> None:

@@ -1105,7 +1105,8 @@ export class Viewer {
   }
 
   #card(title, ...children) {
-    return make("fieldset", { class: "iv-card" }, make("legend", {}, title), ...children);
+    const body = make("div", {}, ...children);
+    return make("fieldset", { class: "iv-card" }, make("legend", {}, title), body);
   }
 
   #row(label, ...children) {
