@@ -1,7 +1,8 @@
 """The pages of a project as tests ask for them: by a user without a browser, or over sockets."""
 
 import os
-from contextlib import asynccontextmanager
+import sys
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 from nicegui import core, ui
@@ -32,10 +33,21 @@ class Patient(User):
         await super().should_see(target, retries=retries, **more)
 
 
+@contextmanager
+def modules_kept():
+    """Keep the modules that pages are made in, which the toolkit forgets at the end of a test."""
+    before = dict(sys.modules)
+    try:
+        yield
+    finally:
+        for name in before.keys() - sys.modules.keys():
+            sys.modules[name] = before[name]
+
+
 @asynccontextmanager
 async def visiting(project, role="writer"):
     """A user of the pages of `project`, without a browser."""
-    with nicegui_reset_globals():
+    with modules_kept(), nicegui_reset_globals():
         os.environ["NICEGUI_USER_SIMULATION"] = "true"
         try:
             prepare_simulation()
