@@ -174,3 +174,22 @@ def test_number_of_subtomograms_is_shared(project):
     for seed, name in enumerate("abcdefg"):
         volume(Path(f"tomos/{name}.mrc"), seed)
     assert {row["rlnNumberSubtomo"] for row in run(full="tomos")} == {"429"}
+
+
+def test_a_tilt_file_without_angles_gives_way_to_one_with_them(project):
+    for name in ("TS_01", "TS_03"):
+        Path(f"tilts/{name}.tlt").parent.mkdir(exist_ok=True)
+        Path(f"tilts/{name}.tlt").write_text("0.0\n" * 3)
+        Path(f"tilts/{name}.rawtlt").write_text("-51\n0\n48\n")
+    rows = halves(tilt_folder="tilts")
+    assert [row["rlnTiltFile"] for row in rows] == ["tilts/TS_01.rawtlt", "tilts/TS_03.rawtlt"]
+    Path("tilts/TS_03.rawtlt").unlink()
+    refused(r"tilts/TS_03\.tlt: a tilt series needs two different angles", tilt_folder="tilts")
+
+
+def test_a_broken_file_is_said_once(project):
+    Path("warp").mkdir()
+    for name in ("TS_01", "TS_03"):
+        Path(f"warp/{name}.xml").write_text("<TiltSeries")
+    said = refused("is not readable as XML", tilt_folder="warp", defocus_folder="warp")
+    assert said.count("warp/TS_01.xml") == 1

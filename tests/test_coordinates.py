@@ -76,3 +76,12 @@ def test_of_points_of_several_tomograms_those_of_one_are_taken(tmp_path):
         assert read_coordinates(path, GRID).tolist() == [[2, 2, 2]]
     write_table(path, pd.DataFrame({"rlnTomoName": ["a", "a"], **columns}))
     assert len(read_coordinates(path, GRID)) == 2
+
+
+def test_parts_of_a_tomogram_are_no_voxels(tmp_path):
+    path = tmp_path / "p.txt"
+    path.write_text("0.25 0.5 0.9\n0.1 0.2 0.3\n")
+    with pytest.raises(InputError, match="all points lie between 0 and 1"):
+        read_coordinates(path, Grid("a", (20, 24, 28), 10.0))
+    path.write_text("0 1 1\n")
+    assert len(read_coordinates(path, Grid("a", (20, 24, 28), 10.0))) == 1

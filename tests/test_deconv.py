@@ -1,5 +1,6 @@
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,9 @@ import torch
 
 from isonet2.commands import deconv as module
 from isonet2.commands.deconv import deconv
-from isonet2.data.star import TomogramTable, write_table
+from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import Volume, open_volume, write_volume
+from isonet2.errors import InputError
 from isonet2.parameters import DeconvParameters
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution
@@ -243,11 +245,17 @@ def test_a_tomogram_is_not_deconvolved_twice_without_a_word(project, caplog):
     assert "a_deconv.mrc was deconvolved already" in caplog.text
 
 
-def test_results_of_another_table_are_not_replaced_without_a_word(project, caplog):
+def test_results_of_another_tomogram_are_not_replaced(project):
     write_volume("a.mrc", noise(), voxel_size=8.0, label="test")
     table({"rlnTomoName": "a.mrc"})
     assert run() == run() == 0
-    assert "holds results of" not in caplog.text
     shutil.copy("t.star", "u.star")
     assert deconv(DeconvParameters(star_file="u.star")) == 0
-    assert "deconv holds results of t.star" in caplog.text
+    before = Path("deconv/a_deconv.mrc").read_bytes()
+    write_volume("other/a.mrc", noise(), voxel_size=8.0, label="test")
+    shutil.copy("t.star", "v.star")
+    update("v.star", 1, {"rlnTomoName": "other/a.mrc"})
+    with pytest.raises(InputError, match=r"deconv: holds the result of another a, which u\.star"):
+        deconv(DeconvParameters(star_file="v.star"))
+    assert Path("deconv/a_deconv.mrc").read_bytes() == before
+    assert deconv(DeconvParameters(star_file="v.star", output_dir="more")) == 0

@@ -2,13 +2,15 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from isonet2.data.files import atomic_path, locked
+from isonet2.data.files import atomic_folder, atomic_path, locked
 from isonet2.errors import InputError
 
 
@@ -127,3 +129,62 @@ def test_without_file_locks_the_work_goes_on_and_it_is_said(tmp_path, monkeypatc
     with locked(tmp_path / "a"):
         pass
     assert "without locks" in caplog.text
+
+
+def test_a_lock_has_the_tables_permissions_and_does_not_stay(tmp_path):
+    table = tmp_path / "t.star"
+    table.write_text("x")
+    table.chmod(0o664)
+    lock = tmp_path / ".t.star.lock"
+    with locked(table):
+        assert lock.stat().st_mode & 0o777 == 0o664
+    assert sorted(tmp_path.iterdir()) == [table]
+
+
+def test_a_lock_of_somebody_else_is_named(tmp_path, monkeypatch):
+    table = tmp_path / "t.star"
+    (tmp_path / ".t.star.lock").touch()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with (
+        pytest.raises(InputError, match=r"\.t\.star\.lock: you may not write this file"),
+        locked(table),
+    ):
+        pass
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; "
+        "from isonet2.data.files import atomic_folder, atomic_path\n"
+        "here = sys.argv[1]\n"
+        "with atomic_path(here + '/a.mrc') as a, atomic_folder(here + '/b.zarr') as b:\n"
+        "    a.touch(); b.mkdir(); (b / 'x').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    other = tmp_path / ".b.zarr.hidden"
+    other.touch()
+    with atomic_path(tmp_path / "a.mrc") as first, atomic_path(tmp_path / "a.mrc") as second:
+        first.touch()
+        second.touch()
+        assert first.exists()
+    with atomic_folder(tmp_path / "b.zarr") as folder:
+        folder.mkdir()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".b.zarr.hidden", "a.mrc", "b.zarr"]
+
+
+def test_files_that_other_hosts_write_stay_for_a_day(tmp_path):
+    theirs = tmp_path / f".a.{'0' * 8}-1f-2f-{'0' * 8}.mrc"
+    theirs.touch()
+    with atomic_path(tmp_path / "a.mrc") as path:
+        path.touch()
+    assert theirs.exists()
+    os.utime(theirs, (0, 0))
+    with atomic_path(tmp_path / "a.mrc") as path:
+        path.touch()
+    assert not theirs.exists()

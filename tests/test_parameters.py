@@ -260,8 +260,29 @@ def test_all_problems_come_at_once():
 
 
 def test_no_tomograms_at_all():
-    with pytest.raises(ValidationError, match="No tomograms are given"):
+    with pytest.raises(InputError, match=r"^No tomograms are given"):
         PrepareStarParameters()
+
+
+@pytest.mark.parametrize("model", COMMANDS.values(), ids=lambda m: m.command)
+def test_calls_from_python_are_refused_in_the_sentences_of_the_command_line(model):
+    with pytest.raises(InputError) as caught:
+        model(nonsense=1)
+    lines = str(caught.value).splitlines()
+    assert f"{model.command} has no parameter nonsense" in lines[-1]
+    assert all("pydantic" not in line and "validation error" not in line for line in lines)
+    numbers = [name for name, field in model.model_fields.items() if "NUMBER" in metavar(field)]
+    for name in numbers:
+        with pytest.raises(InputError, match=rf"{name} = x is not allowed: give"):
+            model(**{name: "x"})
+
+
+def test_units_that_are_others_are_said():
+    for model in (PrepareStarParameters, SimulateParameters):
+        with pytest.raises(InputError, match=r"cs = 0\.0027 .* in mm; did you mean 2\.7\?"):
+            model(cs=0.0027)
+        assert complaint(model, cs=27000)["cs"]
+        assert make(model, cs=0).cs == 0
 
 
 def test_a_lower_learning_rate_takes_the_default_of_its_end_with_it():

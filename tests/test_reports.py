@@ -12,7 +12,7 @@ from isonet2.reports.pictures import (
     overlay_picture,
     power_spectrum,
 )
-from isonet2.reports.progress import MANY, followed
+from isonet2.reports.progress import MANY, followed, progress_bar
 from isonet2.reports.table import show_table
 
 
@@ -113,3 +113,16 @@ def test_many_results_are_followed_by_a_bar(capsys, total, lines):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == lines
     assert all(line.startswith("opening: ") for line in said)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_with_brackets_stand_in_progress_as_they_are(monkeypatch, capsys, terminal):
+    name = "TS_01[bold red]x[/] [1]"
+    monkeypatch.setenv("FORCE_COLOR" if terminal else "NO_COLOR", "1")
+    with progress_bar(name, 2) as bar:
+        bar.update(1, 2, "[dim]note")
+        bar.describe(f"{name} again")
+        bar.update(2, 2, "[/]")
+    said = capsys.readouterr().err
+    assert name in said
+    assert "[dim]note" in said or terminal

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from star_files import OURS, RELION, SERIES, put
 
 from isonet2.data.blocks import cell, read_star
-from isonet2.data.star import TomogramTable, update, write_table
+from isonet2.data.star import TomogramTable, refuse_unwritable, update, write_table
 from isonet2.errors import InputError
 
 
@@ -162,6 +163,16 @@ def test_what_is_not_there_is_said_in_few_words(tmp_path, words, said):
     assert len(str(caught.value)) < 300 + len(str(path))
 
 
+def test_an_aberration_in_metres_is_no_aberration_in_mm(tmp_path):
+    path = tmp_path / "a.star"
+    row = {"rlnTomoName": ["a"], "rlnSphericalAberration": ["0.0027"]}
+    write_table(path, pd.DataFrame(row))
+    with pytest.raises(
+        InputError, match=r"rlnSphericalAberration 0\.0027 is in mm; did you mean 2\.7"
+    ):
+        TomogramTable.read(path)
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path):
     path = tmp_path / "t.star"
     path.write_text(OURS, encoding="utf-8-sig")
@@ -187,3 +198,13 @@ def test_what_is_no_table_is_said_in_one_line(tmp_path, content, sentence):
 def test_a_folder_is_no_table(tmp_path):
     with pytest.raises(InputError, match="is a directory"):
         TomogramTable.read(tmp_path)
+
+
+def test_a_table_that_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch):
+    path = tmp_path / "a.star"
+    path.write_text(OURS)
+    refuse_unwritable(path)
+    assert sorted(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="noted in the table there: work on a copy of it"):
+        refuse_unwritable(path)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isonet2.data.series import OtherContent
 from isonet2.data.tilts import read_tilts, tilts_in_order
 from isonet2.errors import InputError
 
@@ -168,3 +169,18 @@ def test_warps_tilts_are_those_that_warp_projects_with(tmp_path, angle, along_x,
     assert np.rad2deg(np.arctan2(along_z @ across, along_x @ across)) == pytest.approx(
         tilt, abs=0.3
     )
+
+
+def test_angles_in_one_line_are_angles(tmp_path):
+    for name, text in (("a.tlt", "-60 -57 -54 -51 0 3\n"), ("a.txt", "60, 57, 54, 51, 0, -3")):
+        (tmp_path / name).write_text(text)
+        assert len(read_tilts(tmp_path / name)) == 6
+    (tmp_path / "b.txt").write_text("1 25000 24000 35.2 0 0.13 4.2\n")
+    with pytest.raises(InputError, match="table of 7 columns"):
+        read_tilts(tmp_path / "b.txt")
+
+
+def test_angles_that_are_all_zero_are_no_angles(tmp_path):
+    (tmp_path / "a.tlt").write_text("0.00\n" * 41)
+    with pytest.raises(OtherContent, match="needs two different angles, and here each of 41 is 0"):
+        read_tilts(tmp_path / "a.tlt")

@@ -30,6 +30,11 @@ def few(names: Sequence[object], most: int = 5) -> str:
     return f"{shown} and {more} more" if more > 1 else shown
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 epoch", "2 epochs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def sentence(error: OSError) -> str | None:
     """What the system refused, with the remedy; None for what no user can mend."""
     remedy = _REMEDIES.get(error.errno or 0)

@@ -53,7 +53,7 @@ class Findings:
         for text, names in self.remarks.items():
             log.warning("%s%s", text, f" ({few(names)})" if names else "")
         if self.problems:
-            raise InputError("\n".join(self.problems))
+            raise InputError("\n".join(dict.fromkeys(self.problems)))
 
 
 def ctf_columns(

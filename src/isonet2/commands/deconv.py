@@ -46,7 +46,7 @@ def deconv(parameters: DeconvParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     log.info("computing with %d processor threads", use_threads(parameters.ncpus))
-    begin(parameters, table.path, parameters.output_dir)
+    begin(parameters, table.path, parameters.output_dir, tomograms)
 
     def work(tomogram: Tomogram, label: str) -> None:
         output = deconvolve_one(parameters, tomogram, label)

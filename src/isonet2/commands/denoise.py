@@ -4,7 +4,7 @@ from pathlib import Path
 
 from isonet2.commands.predict import predict_after
 from isonet2.data.star import TomogramTable
-from isonet2.errors import InputError
+from isonet2.errors import InputError, few
 from isonet2.parameters import DenoiseParameters
 from isonet2.runs.networks import train
 from isonet2.training.losses import LOSSES
@@ -29,7 +29,7 @@ def denoise(parameters: DenoiseParameters) -> list[Path]:
     if lacking:
         raise InputError(
             f"{parameters.star_file}: denoise learns from pairs of halves, and "
-            f"{', '.join(lacking)} has none in rlnTomoReconstructedTomogramHalf1 and ...Half2; "
+            f"{few(lacking)} has none in rlnTomoReconstructedTomogramHalf1 and ...Half2; "
             f"list them with isonet.py prepare_star --even and --odd, or train on full tomograms "
             f"with isonet.py refine --method isonet2"
         )

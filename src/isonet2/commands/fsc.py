@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isonet2.data.files import atomic_path
 from isonet2.data.inputs import NETWORKS, RESTORED_LABEL
-from isonet2.data.volumes import Volume, open_volume, statistics
+from isonet2.data.volumes import Volume, no_mask, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
 from isonet2.physics.fourier import spectrum
@@ -167,7 +167,7 @@ def _window(path: Path | None, like: Volume) -> Tensor:
     _check_shapes([like, mask])
     values = mask.read()
     if values.min() < 0:
-        raise InputError(f"{path}: is no mask, it has values below zero; 0 is outside, 1 inside")
+        raise no_mask(path, float(values.min()))
     if not values.any():
         raise InputError(f"{path}: the mask is empty; make it again")
     if np.isin(values, (0, values.max())).all() and not values.all():

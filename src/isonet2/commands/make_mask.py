@@ -48,7 +48,7 @@ def make_mask(parameters: MakeMaskParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     use_threads(parameters.ncpus)
-    begin(parameters, table.path, parameters.output_dir)
+    begin(parameters, table.path, parameters.output_dir, tomograms)
 
     def work(tomogram: Tomogram, label: str) -> None:
         output = mask_one(parameters, tomogram, label)

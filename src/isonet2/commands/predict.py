@@ -26,7 +26,7 @@ from isonet2.data.inputs import (
 )
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, choose_devices, describe
 from isonet2.machine.ranks import is_first_rank
 from isonet2.machine.threads import use_threads
@@ -113,7 +113,7 @@ def predict(parameters: PredictParameters) -> int:
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
     restorer = make_restorer(parameters)
-    begin(parameters, table.path, restorer.folder)
+    begin(parameters, table.path, restorer.folder, tomograms)
 
     def work(tomogram: Tomogram, label: str) -> None:
         restore_one(restorer, tomogram, table.path, label)
@@ -193,10 +193,10 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     precision = autocast_type(devices[0], parameters.mixed_precision)
     replicas = Replicas([m.network() for m in models], devices, precision)
     log.info(
-        "%s: %s, %d epochs, CTF_mode %s, on %s",
+        "%s: %s, %s, CTF_mode %s, on %s",
         parameters.model,
         model.method,
-        model.epoch,
+        counted(model.epoch, "epoch"),
         treatment.mode,
         describe(devices),
     )

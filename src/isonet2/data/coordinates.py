@@ -137,6 +137,11 @@ def _checked(path: Path, points: Points, grid: Grid) -> Points:
         raise InputError(f"{path}: holds no coordinates; add lines of x y z or remove the file")
     if not np.isfinite(points).all():
         raise InputError(f"{path}: holds a coordinate that is not a finite number; correct it")
+    if ((points >= 0) & (points <= 1)).all() and (points % 1 != 0).any():
+        raise InputError(
+            f"{path}: all points lie between 0 and 1, as parts of {grid.name} and not as its "
+            f"voxels; multiply them by its {grid.shape} voxels (z, y, x)"
+        )
     outside = int(((points < 0) | (points >= grid.shape)).any(axis=1).sum())
     if outside:
         raise InputError(

@@ -2,8 +2,10 @@
 
 import errno
 import fcntl
+import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -11,17 +13,22 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
+from isonet2.data.processes import Process, start_ticks
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
 
+UNFINISHED = re.compile(r"([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}(.*)")
+"""Hidden name of a file that is being written: machine, process, its start, and the ending."""
+ABANDONED = 86400.0  # seconds after which nobody writes an unfinished file of another host
 LOCKING_MISSING = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _threads: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
 
-def make_folder(path: Path | str) -> Path:
+def make_folder(path: Path | str, remedy: str = "choose another") -> Path:
     """Make a folder unless it is there, and see that files can be written to it.
 
     Raises
@@ -36,10 +43,10 @@ def make_folder(path: Path | str) -> Path:
         raise InputError(f"{folder}: is a file; choose a folder") from error
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot make this folder ({error.strerror}); choose another"
+            f"{folder}: cannot make this folder ({error.strerror}); {remedy}"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: you may not write in this folder; choose another")
+        raise InputError(f"{folder}: you may not write in this folder; {remedy}")
     return folder
 
 
@@ -72,10 +79,37 @@ def keep_old(path: Path) -> Path | None:
 
 
 def _beside(path: Path | str) -> tuple[Path, Path]:
-    """Final path, links followed, and a hidden name in the same folder, which is made."""
+    """Final path, links followed, and a hidden name in the same folder, which is made.
+
+    What a killed process left there of the same file is removed.
+    """
     final = Path(path).resolve()
     make_folder(final.parent)
-    return final, final.with_name(f".{final.stem}.{secrets.token_hex(4)}{final.suffix}")
+    me = Process.of(os.getpid())
+    for found in final.parent.glob(f".{escape(final.stem)}.*"):
+        token = UNFINISHED.fullmatch(found.name.removeprefix(f".{final.stem}."))
+        if token is not None and token[4] in (final.suffix, f"{final.suffix}.old"):
+            _remove_if_abandoned(found, token[1], int(token[2], 16), int(token[3], 16), me)
+    token_of_mine = f"{_machine(me)}-{me.pid:x}-{max(me.ticks, 0):x}-{secrets.token_hex(4)}"
+    return final, final.with_name(f".{final.stem}.{token_of_mine}{final.suffix}")
+
+
+def _machine(process: Process) -> str:
+    """Eight letters for the start of a host."""
+    return hashlib.sha256(f"{process.host} {process.boot}".encode()).hexdigest()[:8]
+
+
+def _remove_if_abandoned(path: Path, machine: str, pid: int, ticks: int, me: Process) -> None:
+    """Remove a hidden file or folder whose process is gone; of other hosts, an old one."""
+    with suppress(OSError):
+        if machine == _machine(me):
+            abandoned = max(start_ticks(pid), 0) != ticks
+        else:
+            abandoned = time.time() - path.lstat().st_mtime > ABANDONED
+        if abandoned and path.is_dir():
+            shutil.rmtree(path)
+        elif abandoned:
+            path.unlink()
 
 
 @contextmanager
@@ -145,21 +179,25 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path | str, timeout: float = 120.0) -> Iterator[None]:
+def locked(
+    path: Path | str, timeout: float = 120.0, name: Path | str | None = None
+) -> Iterator[None]:
     """Hold the only lock on a file, against other processes (NFS included) and threads.
 
     Parameters
     ----------
     path
-        The file to guard; it need not exist. The lock itself is a hidden file beside it,
-        which stays, because removing it would let two processes hold "the" lock.
+        The file to guard; it need not exist. The lock itself is a hidden file beside it, with the
+        file's permissions, which goes when it is no longer held.
     timeout
         Seconds to wait before giving up. A killed process leaves no lock behind.
+    name
+        What is in use, for messages; the file's where not given.
 
     Raises
     ------
     InputError
-        When somebody else holds the lock for longer than `timeout`.
+        When somebody else holds the lock for longer than `timeout`, or it may not be written.
 
     Notes
     -----
@@ -167,21 +205,59 @@ def locked(path: Path | str, timeout: float = 120.0) -> Iterator[None]:
     system without locks this is said once and the block runs unguarded.
     """
     final = Path(path).resolve()
-    held = InputError(f"{final} is in use by another run; try again when that has ended")
+    held = InputError(f"{name or final} is in use by another run; try again when that has ended")
     make_folder(final.parent)
     inside = _threads[final]
     end = time.monotonic() + timeout
     if not inside.acquire(timeout=timeout):
         raise held
+    lock = final.with_name(f".{final.name}.lock")
     try:
-        with final.with_name(f".{final.name}.lock").open("a") as handle:
-            while not _lock(handle.fileno(), final):
-                if time.monotonic() > end:
-                    raise held
-                time.sleep(0.02)
+        descriptor = _opened(lock, final)
+        while not _lock(descriptor, final) or not _is(descriptor, lock):
+            os.close(descriptor)
+            if time.monotonic() > end:
+                raise held
+            time.sleep(0.02)
+            descriptor = _opened(lock, final)
+        try:
             yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+            os.close(descriptor)
     finally:
         inside.release()
+
+
+def _opened(lock: Path, final: Path) -> int:
+    """Open a lock, made with the permissions of the file that it guards.
+
+    Raises
+    ------
+    InputError
+        When it is there and may not be written.
+    """
+    fresh = not lock.exists()
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError as error:
+        raise InputError(
+            f"{lock}: you may not write this file, which guards {final.name}; ask its owner to "
+            "remove it"
+        ) from error
+    if fresh and final.exists():
+        with suppress(OSError):
+            os.fchmod(descriptor, final.stat().st_mode & 0o666)
+    return descriptor
+
+
+def _is(descriptor: int, lock: Path) -> bool:
+    """Whether an open file is still the one of that name: who held it may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), lock.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int, path: Path) -> bool:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 FULL = "rlnTomoName"
 DECONVOLVED = "rlnDeconvTomoName"
+FULL_VOLUME = "full tomogram (rlnTomoReconstructedTomogram)"
+"""What a table lacks where rlnTomoName is a name, as RELION has it."""
 HALVES = "the mean of the two halves"
 SAME_SIZE = 0.01
 """Part by which a pixel size may differ from a header's and mean the same."""
@@ -232,5 +234,7 @@ def _said(tomogram: Tomogram, column: str, found: TomogramInput) -> TomogramInpu
     if found.source == column:
         log.info("%s: reading %s", tomogram.name, found.words)
     else:
-        log.warning("%s: no %s in the table, reading %s", tomogram.name, column, found.words)
+        named = column == FULL and not is_missing(tomogram.cells.get(FULL, ""))
+        absent = FULL_VOLUME if named else column
+        log.warning("%s: no %s in the table, reading %s", tomogram.name, absent, found.words)
     return found

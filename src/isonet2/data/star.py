@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from isonet2.data.blocks import cell, read_star, render, replace_block
-from isonet2.data.files import atomic_path, locked
+from isonet2.data.files import atomic_path, locked, make_folder
 from isonet2.data.tomograms import RecordReader, Tomogram, indices
 from isonet2.errors import InputError
 
@@ -166,6 +166,25 @@ def update(path: Path | str, index: int, values: Mapping[str, object]) -> None:
             told = findable(value, star.path) if isinstance(value, Path) else value
             frame.loc[frame.index[rows.index(index)], column] = cell(told)
         _replace(star.path, replace_block(star, block, frame))
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise InputError unless results can be noted in a table: before the work, not after it."""
+    final = path.resolve()
+    remedy = "results are noted in the table there: work on a copy of it in a folder of your own"
+    make_folder(final.parent, remedy)
+    with locked(final):
+        pass
+
+
+def rows_of(path: Path) -> tuple[Tomogram, ...]:
+    """Tomograms of a table, without a word about what it lacks; none where it cannot be read."""
+    try:
+        star = read_star(path)
+        reader = RecordReader(star.path, star.blocks[find_table(star.path, star.blocks)])
+        return tuple(reader.rows())
+    except InputError:
+        return ()
 
 
 def findable(path: Path, table: Path) -> Path:

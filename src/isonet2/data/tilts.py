@@ -7,6 +7,7 @@ angles change their signs here. Its AreAnglesInverted is about the defocus alone
 
 import logging
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -25,6 +26,7 @@ ANGLE = "tilt angle"
 STAR_COLUMNS = {"rlnTomoYTilt": 1, "rlnTomoNominalStageTiltAngle": 1, "wrpAngleTilt": -1}
 """Columns of angles, refined ones first, and their signs."""
 MOST_WORDS = 4
+FEWEST_IN_A_LINE = 5
 """Words on a line of tilt angles: the angle, order, dose; more are a table of something else."""
 
 
@@ -57,17 +59,36 @@ def tilts_in_order(path: Path | str) -> tuple[float, ...]:
     if beyond:
         raise InputError(f"{path}: the tilt angle {beyond[0]:g} lies beyond 90 degrees; correct it")
     if len(set(angles)) < 2:
-        raise InputError(f"{path}: a tilt series needs two different angles; this has {angles}")
+        same = f"each of {len(angles)} is {angles[0]:g}" if angles else "there is none"
+        raise OtherContent(f"{path}: a tilt series needs two different angles, and here {same}")
     return tuple(angles)
 
 
 def _from_list(path: Path) -> list[float]:
-    """First number of every line."""
-    return [number(place, words[0], ANGLE) for place, words in lines_of_words(path)]
+    """First number of every line; all numbers where they stand in a single one."""
+    return _from_one_line(path) or [
+        number(place, words[0], ANGLE) for place, words in lines_of_words(path)
+    ]
+
+
+def _from_one_line(path: Path) -> list[float]:
+    """Angles that stand beside each other, rising or falling, in the only line; else nothing."""
+    lines = lines_of_words(path)
+    if len(lines) != 1 or len(lines[0][1]) < FEWEST_IN_A_LINE:
+        return []
+    place, words = lines[0]
+    try:
+        angles = [number(place, word.rstrip(","), ANGLE) for word in words]
+    except InputError:
+        return []
+    rising = all(a < b for a, b in pairwise(angles)) or all(a > b for a, b in pairwise(angles))
+    return angles if rising and max(map(abs, angles)) <= 90 else []
 
 
 def _from_text(path: Path) -> list[float]:
     """A list, when it is not a table of something else."""
+    if angles := _from_one_line(path):
+        return angles
     widest = max((len(words) for _, words in lines_of_words(path)), default=0)
     if widest > MOST_WORDS:
         raise OtherContent(

@@ -15,6 +15,7 @@ from isonet2.data.tilts import read_tilts
 from isonet2.errors import InputError
 
 SUBTOMOGRAMS = 3000
+SMALLEST_ABERRATION = 0.05
 RELION_COLUMNS = frozenset(
     {"rlnTomoTiltSeriesPixelSize", "rlnTomoTiltSeriesStarFile", "rlnTomoReconstructedTomogram"}
 )
@@ -217,7 +218,7 @@ class RecordReader:
             pixel_size=self.pixel_size(),
             defocus=self.defocus(phase_shift),
             voltage=self.optics("rlnVoltage", (60, 400), 1e-3),
-            spherical_aberration=self.optics("rlnSphericalAberration", (0, 10), 1e-3),
+            spherical_aberration=self.aberration(),
             amplitude_contrast=self.optics("rlnAmplitudeContrast", (0, 1), 1e-2),
             phase_shift=phase_shift,
             tilt_min=low,
@@ -276,6 +277,13 @@ class RecordReader:
         if self.text(column) is None:
             self.assumed[f"no {column}, assuming {words}"] = None
         return self.number(column, default, limits, factor)
+
+    def aberration(self) -> float:
+        """Spherical aberration in mm; 0 with a corrector, and never so little as metres make it."""
+        value = self.optics("rlnSphericalAberration", (0, 10), 1e-3)
+        if 0 < value < SMALLEST_ABERRATION:
+            self.complain("rlnSphericalAberration", f"is in mm; did you mean {1000 * value:g}?")
+        return value
 
     def name(self, path: Path | None) -> str:
         """Name of the tomogram: RELION's own, or that of its file."""

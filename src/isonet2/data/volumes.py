@@ -34,6 +34,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 STATISTICS_SLICES = 64
+SIGNED_ZERO = -128
 CHUNK_VOXELS = 2**22
 FLOAT16_LARGEST = 65504.0
 FLOAT16_SMALLEST = 2.0**-14  # the smallest number of full precision
@@ -113,6 +114,16 @@ def open_volume(path: Path | str) -> Volume:
 def in_voxels(shape: Shape) -> str:
     """Write a shape (z, y, x) as people do."""
     return " x ".join(map(str, shape))
+
+
+def no_mask(path: Path, lowest: float) -> InputError:
+    """What is wrong with a mask that has values below zero."""
+    if lowest == SIGNED_ZERO:
+        return InputError(
+            f"{path}: is no mask, its values begin at -128, as 0 does where unsigned bytes are "
+            "stored as signed ones; add 128 to it, and save it as mode 1 or 2"
+        )
+    return InputError(f"{path}: is no mask, it has values below zero; 0 is outside, 1 inside")
 
 
 def slabs(volume: Volume, low: int = 0, high: int | None = None) -> Iterator[Region]:

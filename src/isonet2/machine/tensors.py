@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isonet2.data.files import atomic_path
-from isonet2.errors import InputError
+from isonet2.data.files import atomic_path, refuse_dangling
+from isonet2.errors import InputError, few
 
 
 def _plain_dict(*_: object) -> dict[Any, Any]:
@@ -38,6 +38,19 @@ def save_tensors(path: Path, record: dict[str, Any]) -> None:
             raise InputError(f"{path}: cannot be written; is the disk full?") from error
 
 
+def _found_beside(path: Path) -> str:
+    """What may have been meant by the name of a file that is not there."""
+    networks = sorted(found.name for found in path.parent.glob("network_*.pt"))
+    if networks:
+        return f"{path.parent} holds {few(networks)}"
+    if any(path.parent.glob("training_state*.pt")):
+        return (
+            f"the training in {path.parent} was stopped before its first network: go on with "
+            "--resume True"
+        )
+    return "check the path"
+
+
 def load_tensors(path: Path, remedy: str = "give a network_*.pt file") -> dict[str, Any]:
     """Read a dictionary of tensors and plain values; anything that would run code is refused.
 
@@ -49,11 +62,14 @@ def load_tensors(path: Path, remedy: str = "give a network_*.pt file") -> dict[s
     if path.is_dir():
         raise InputError(f"{path}: is a folder; {remedy}")
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file; check the path")
+        refuse_dangling(path)
+        raise InputError(f"{path}: there is no such file; {_found_beside(path)}")
     try:
         with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             record = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except Exception as error:
         old = path.suffix == ".h5"
         kind = "is an IsoNet1 (Keras) model" if old else "is damaged, or no file of this program"

@@ -1,13 +1,22 @@
 """What all parameter models share: the frozen base, and how a field appears to a user."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from isonet2.errors import InputError
 from isonet2.parameters.words import fold
 
 Group = Literal["Basic", "CTF", "Advanced"]
@@ -51,7 +60,20 @@ class Shown:
         return {**handler(schema), "group": self.group, "unit": self.unit}
 
 
-class Parameters(BaseModel):
+class _InSentences(ModelMetaclass):
+    """A call of a model says what is wrong in sentences, as the command line does."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        """Make the model; InputError with a line for each bad value."""
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            describe = import_module("isonet2.parameters.describe")  # which imports this module
+            said: dict[str, str] = describe.sentences(error, cls, values)
+            raise InputError("\n".join(said.values())) from None
+
+
+class Parameters(BaseModel, metaclass=_InSentences):
     """All that a user can set of one command; frozen, and refusing what it does not know."""
 
     model_config = ConfigDict(

@@ -26,6 +26,8 @@ ARCHITECTURES = (
 _INDICES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 _UUID = re.compile(r"gpu-[0-9a-f]{4}[0-9a-f-]*")
 _MICROMETRE, _NANOMETRE = 1e4, 10.0
+SMALLEST_CS = 0.05
+"""Spherical aberration in mm below which it is given in another unit; a corrector makes it 0."""
 _DEFOCUS = (2_000.0, 120_000.0)
 
 
@@ -120,6 +122,14 @@ def _why(defocus: float) -> str:
     return f"defocus is in angstrom, {low:.0f} to {high:.0f}; leave it out where it is unknown."
 
 
+def _cs(value: float) -> float:
+    if 0 < value < SMALLEST_CS:
+        raise ValueError(
+            f"cs = {value:g} is not allowed: it is in mm; did you mean {1000 * value:g}?"
+        )
+    return value
+
+
 FilePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path; `~` stands for the home folder. Whether it exists is seen where it is opened."""
 
@@ -185,7 +195,7 @@ class OpticsParameters(Parameters):
 
     voltage: Annotated[float, Field(ge=60, le=400), Shown("Basic", "kV")] = 300.0
     """Acceleration voltage."""
-    cs: Annotated[float, Field(ge=0, le=10), Shown("Basic", "mm")] = 2.7
+    cs: Annotated[float, Field(ge=0, le=10), AfterValidator(_cs), Shown("Basic", "mm")] = 2.7
     """Spherical aberration."""
     ac: Annotated[Fraction, Shown("Basic")] = 0.1
     """Amplitude contrast."""

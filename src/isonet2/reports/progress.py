@@ -57,7 +57,9 @@ class Bar:
             self._printed = tenth
             task = next(t for t in self._progress.tasks if t.id == self._task)
             left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
-            self._progress.console.print(f"{self._label}: {done} of {total}{left} {note}")
+            self._progress.console.print(
+                f"{self._label}: {done} of {total}{left} {note}", markup=False, highlight=False
+            )
 
 
 @contextmanager
@@ -68,13 +70,13 @@ def progress_bar(label: str, total: int, *, show: bool = True) -> Iterator[Bar]:
         return
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bar(progress, label, total)

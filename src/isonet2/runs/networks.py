@@ -10,7 +10,7 @@ from pathlib import Path
 from isonet2.data.files import locked, make_folder
 from isonet2.data.inspection import mixed_up
 from isonet2.data.pairing import unlike_sizes
-from isonet2.data.star import TomogramTable
+from isonet2.data.star import TomogramTable, refuse_unwritable
 from isonet2.errors import InputError
 from isonet2.machine.devices import choose_devices
 from isonet2.machine.threads import use_threads
@@ -50,7 +50,7 @@ def train(
     if parameters.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard True: the package is missing; pip install tensorboard")
     if parameters.with_predict:
-        make_folder(table.path.resolve().parent)
+        refuse_unwritable(table.path)
     if parameters.with_preview:
         previewed(parameters, table)
     make_folder(parameters.output_dir)
@@ -82,7 +82,7 @@ def _go(runs: list[TrainingRun]) -> list[Path]:
     begun = [run.begin() for run in runs]
     parameters, folder = runs[0].parameters, runs[0].folder
     first = runs[0].fabric.is_global_zero
-    with locked(folder / "run", timeout=1) if first else nullcontext():
+    with locked(folder / "run", timeout=1, name=folder) if first else nullcontext():
         if first:
             fresh = [
                 run for run, training in zip(runs, begun, strict=True) if training.updates == 0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from isonet2.data.star import Tomogram, TomogramTable
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted, few
 from isonet2.machine.devices import autocast_type, describe
 from isonet2.machine.interrupts import stop_request
 from isonet2.machine.ranks import make_fabric
@@ -32,7 +32,7 @@ from isonet2.training.objectives import Method, Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import best_epoch
 from isonet2.training.state import STATE_FILE, Training, start
-from isonet2.training.tomogram import Source
+from isonet2.training.tomogram import Source, changes
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 from isonet2.training.watch import Hooks, StepReport, Stopped, agreed
 
@@ -200,12 +200,12 @@ class TrainingRun:
     def _fit(self, training: Training) -> None:
         """Train to the end, with a progress bar."""
         log.info(
-            "%s: %d cubes of %d voxels an epoch in batches of %d, %d epochs, on %s",
+            "%s: %s of %d voxels an epoch in batches of %d, %s, on %s",
             self.path.name,
-            len(self.subtomograms),
+            counted(len(self.subtomograms), "cube"),
             self.parameters.cube_size,
             self.plan.batch_size,
-            self.plan.epochs,
+            counted(self.plan.epochs, "epoch"),
             describe(self.devices),
         )
         show = self.fabric.is_global_zero
@@ -300,20 +300,20 @@ class TrainingRun:
                 f"parameters, or start from its network with --pretrained_model"
             )
         if had != has:
-            name = next(n for n in [*had, *has] if had.get(n) != has.get(n))
             raise InputError(
-                f"resume: the table has changed since the run in {self.folder} began: {name} was "
-                f"{had.get(name, 'not in it')}, and is {has.get(name, 'not in it')}; give the "
-                f"table as it was, or start from the run's network with --pretrained_model"
+                f"resume: the table has changed since the run in {self.folder} began: "
+                f"{few(changes(had, has), 3)}; give the table as it was, or start from the run's "
+                f"network with --pretrained_model"
             )
         training.load(state)
-        log.info("going on after %d epochs and %d steps", training.epoch, training.step)
+        done = counted(training.epoch, "epoch"), counted(training.step, "step")
+        log.info("going on after %s and %s", *done)
         if self.plan.ended(training.history):
             log.warning(
-                "resume: the run in %s ended after %d epochs; a larger --epochs trains further, "
+                "resume: the run in %s ended after %s; a larger --epochs trains further, "
                 "without --patience if that ended it",
                 self.folder,
-                training.epoch,
+                done[0],
             )
 
     def watch(self, table: TomogramTable) -> None:

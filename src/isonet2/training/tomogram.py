@@ -1,13 +1,13 @@
 """A tomogram as training sees it: its standardised halves, and where cubes of it may lie."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isonet2.data.volumes import Volume
-from isonet2.errors import InputError
+from isonet2.data.volumes import Volume, no_mask
 from isonet2.opening.halves import Half
 from isonet2.physics.geometry import Geometry
 from isonet2.types import Position
@@ -47,16 +47,19 @@ class Source:
     bounds: tuple[int, int] | None = None
 
     @property
-    def identity(self) -> str:
-        """What of the tomogram decides on the numbers of a training run."""
+    def identity(self) -> dict[str, str]:
+        """What of the tomogram decides on the numbers of a training run, by what it is called."""
         z, y, x = self.first.volume.shape
         files = " and ".join(dict.fromkeys(h.volume.path.name for h in (self.first, self.second)))
-        places = "everywhere" if self.centres is None else f"at {len(self.centres)} places"
-        return (
-            f"{files}, {x} x {y} x {z} voxels of {self.geometry.pixel_size:g} A, tilts "
-            f"{self.geometry.tilts}, {self.geometry.ctf or 'no CTF'}, {self.count} cubes drawn "
-            f"{places}"
-        )
+        return {
+            "file": files,
+            "size": f"{x} x {y} x {z} voxels",
+            "rlnPixelSize": f"{self.geometry.pixel_size:g} A",
+            "tilt range": self.geometry.tilts,
+            "CTF": str(self.geometry.ctf),
+            "rlnNumberSubtomo": str(self.count),
+            "number of places for cubes": "any" if self.centres is None else f"{len(self.centres)}",
+        }
 
     def limits(self, size: int) -> list[tuple[int, int]]:
         """Lowest and highest corner (inclusive) of a cube of edge `size` that fits, per axis.
@@ -112,6 +115,21 @@ class Places:
         return int(corner[0]), int(corner[1]), int(corner[2])
 
 
+def changes(
+    had: Mapping[str, Mapping[str, str]], has: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """What has become of tomograms, given the identity of each by name, then and now."""
+    found = [f"{name} is no longer in it" for name in had if name not in has]
+    found += [f"{name} is new in it" for name in has if name not in had]
+    return found + [
+        f"{what} of {name} was {had[name].get(what)} and is {now}"
+        for name in has
+        if name in had
+        for what, now in has[name].items()
+        if had[name].get(what) != now
+    ]
+
+
 def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], float]:
     """Voxels of a mask that are above zero, evenly thinned out where there are very many.
 
@@ -126,9 +144,7 @@ def centres_of_mask(mask: Volume) -> tuple[NDArray[np.int32], float]:
     for plane in range(z):
         values = mask.read((slice(plane, plane + 1), slice(0, y), slice(0, x)))[0]
         if values.min() < 0:
-            raise InputError(
-                f"{mask.path}: is no mask, it has values below zero; 0 is outside, 1 inside"
-            )
+            raise no_mask(mask.path, float(values.min()))
         spots = np.flatnonzero(values > 0)
         chosen = spots[-kept % every :: every]
         found.append(np.stack([np.full_like(chosen, plane), *divmod(chosen, x)], axis=1))
