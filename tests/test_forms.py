@@ -1,13 +1,16 @@
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+import isonet2.gui
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form, batch_script, briefly, script, split_command
 from isonet2.gui.words import LANGUAGES, dictionary
 from isonet2.parameters import COMMANDS
 from isonet2.parameters.command_line import parse
 
+PAGES = Path(isonet2.gui.__file__).parent
 SIX = ("prepare_star", "deconv", "make_mask", "denoise", "refine", "predict")
 NEEDED = {"prepare_star": {"even": "E", "odd": "O"}, "predict": {"model": "a.pt"}}
 
@@ -162,3 +165,26 @@ def test_every_field_of_a_form_has_a_name_in_words(language):
     for command, name in product(SIX, ("page", "lead")):
         if command != "prepare_star":
             assert f"{name}.{command}" in dictionary(language)
+
+
+BY_NAME = {
+    "field",
+    "choice",
+    "page",
+    "lead",
+    "status",
+    "advice",
+    "theme",
+    "section",
+    "viewer",
+    "group",
+}
+"""Groups of texts that are asked for by names of other things."""
+
+
+def test_every_text_is_shown_somewhere():
+    code = "".join(path.read_text(encoding="utf-8") for path in PAGES.rglob("*.py"))
+    for key in dictionary("en"):
+        group, _, name = key.partition(".")
+        by_part = f'"{group}.{{' in code and f'"{name}"' in code
+        assert group in BY_NAME or key in code or by_part, key

@@ -11,13 +11,13 @@ from isonet2.gui.table import Table, load
 from isonet2.jobs import Job, Jobs
 
 COUNTED = {
-    "rlnDefocus": "Defocus",
-    "rlnDeconvTomoName": "DeconvTomoName",
-    "rlnDenoisedTomoName": "DenoisedTomoName",
-    "rlnMaskName": "MaskName",
-    "rlnCorrectedTomoName": "CorrectedTomoName",
+    "rlnDefocus": "defocus_known",
+    "rlnDeconvTomoName": "deconvolved",
+    "rlnDenoisedTomoName": "denoised_tomograms",
+    "rlnMaskName": "masks",
+    "rlnCorrectedTomoName": "restored",
 }
-"""Columns whose filling shows how far a project is, and their short names."""
+"""Columns whose filling shows how far a project is, and the keys of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +82,16 @@ def _of_jobs(jobs: list[Job]) -> tuple[str, str] | None:
 def _of_table(filled: Mapping[str, int], jobs: list[Job]) -> tuple[str, str]:
     """The first step of the manual's order that the table does not show yet."""
     trained = {job.kind for job in jobs if job.status == "succeeded"}
-    if filled["CorrectedTomoName"]:
+    if filled["restored"]:
         return "done", "/prepare"
     if "refine" in trained:
         return "predict", "/predict"
-    if filled["MaskName"]:
+    if filled["masks"]:
         return "refine", "/refine"
-    if filled["DenoisedTomoName"] or filled["DeconvTomoName"]:
+    if filled["denoised_tomograms"] or filled["deconvolved"]:
         return "make_mask", "/make_mask"
     if "denoise" in trained:
         return "denoised", "/predict"
-    if not filled["Defocus"] and not jobs:
+    if not filled["defocus_known"] and not jobs:
         return "defocus", "/prepare"
     return "denoise", "/denoise"

@@ -124,10 +124,6 @@ class Project:
             f"{path} lies outside the project: add its folder to the data folders in Settings."
         )
 
-    def lanes(self) -> list[str]:
-        """Where jobs may run."""
-        return ["local"]
-
     def told(self, path: Path) -> str:
         """A path as a table or a command of this project writes it: short where it lies inside."""
         try:

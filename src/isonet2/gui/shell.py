@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from nicegui import ui
 
+from isonet2.gui.components.notifier import Notifier
 from isonet2.gui.guard import ROLE
 from isonet2.gui.project import Project
 from isonet2.gui.words import LANGUAGES, language, speak, t
@@ -81,6 +82,8 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
             for key, target, icon in pages:
                 _entry(key, target, icon, key == here)
     menu.on_click(drawer.toggle)
+    if project.user.get("notify"):
+        Notifier(project)
     with ui.element("main").classes("isonet-main"):
         yield
 

@@ -42,6 +42,7 @@ class CommandBox:
                     ),
                 )  # fmt: skip
                 self._button("content_paste", t("command.paste"), self._ask)
+                self._button("restart_alt", t("form.reset_all"), self._reset)
             self.label = ui.label().classes("isonet-command").mark("command")
 
     @property
@@ -59,6 +60,12 @@ class CommandBox:
     def _copy(self) -> None:
         ui.clipboard.write(self.label.text)
         ui.notify(t("command.copied"), type="positive")
+
+    def _reset(self) -> None:
+        """Put all fields but the required ones back to their defaults."""
+        fields = self.form.model.model_fields
+        self.form.reset(*(name for name in self.form.names if not fields[name].is_required()))
+        self.filled()
 
     def _ask(self) -> None:
         with ui.dialog() as dialog, ui.card().classes("isonet-paste"):

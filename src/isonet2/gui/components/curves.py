@@ -131,7 +131,7 @@ def _options() -> dict[str, Any]:
         "animation": False,
         "aria": {"enabled": True},
         "grid": {"left": 64, "right": 18, "top": 16, "bottom": 84},
-        "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": grey}},
+        "legend": {"bottom": 0, "textStyle": {"color": grey}},
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             **axis, "type": "value", "name": t("curves.epoch"), "nameGap": 26, "minInterval": 1,

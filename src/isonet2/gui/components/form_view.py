@@ -50,10 +50,10 @@ class FormView:
     def _group(self, group: str) -> ui.element:
         """The box of a group of fields; Advanced is folded."""
         if group == "Advanced":
-            with ui.expansion(t("form.Advanced"), icon="tune").classes("isonet-card isonet-fold"):
+            with ui.expansion(t("group.Advanced"), icon="tune").classes("isonet-card isonet-fold"):
                 return ui.element("div").classes("isonet-fields")
         with ui.element("section").classes("isonet-card"):
-            ui.label(t(f"form.{group}")).classes("isonet-title q-mb-sm")
+            ui.label(t(f"group.{group}")).classes("isonet-title q-mb-sm")
             return ui.element("div").classes("isonet-fields")
 
     def refresh(self) -> None:

@@ -11,8 +11,10 @@ from isonet2.gui.forms import Form
 from isonet2.gui.project import Project
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
+from isonet2.jobs.lanes import LOCAL, names
 
-LOCAL = "local"
+REQUEST = ("partition", "cpus", "memory", "time", "extra")
+"""What a scheduler may be asked for besides GPUs."""
 
 
 class SubmitBar:
@@ -65,13 +67,20 @@ class SubmitBar:
             ui.menu(),
             ui.column().classes("q-pa-md isonet-more"),
         ):
-            lanes = self.project.lanes()
-            self.lane = ui.select(lanes, label=t("submit.lane"), value=LOCAL)
+            self.lane = ui.select(names(self.project.folder), label=t("submit.lane"), value=LOCAL)
+            self.request = {
+                key: ui.input(t(f"submit.{key}")).bind_visibility_from(
+                    self.lane, "value", lambda lane: lane != LOCAL
+                )
+                for key in REQUEST
+            }
             self.gpus = ui.number(t("submit.gpus"), min=0, precision=0)
             self.gpus.props(f'placeholder="{t("form.auto")}"')
             self.after = ui.input(t("submit.after")).props('placeholder="3,5"')
             self.priority = ui.number(t("submit.priority"), value=0, precision=0)
-            for widget in (self.lane, self.gpus, self.after, self.priority):
+            for widget in (
+                self.lane, *self.request.values(), self.gpus, self.after, self.priority
+            ):  # fmt: skip
                 widget.props("outlined dense stack-label").classes("w-full")
 
     def _button(self, icon: str, key: str, *, now: bool) -> ui.button:
@@ -103,10 +112,18 @@ class SubmitBar:
             "name": str(self.name.value or "").strip(),
             "now": now,
             "lane": self.lane.value or LOCAL,
+            "request": self._request(),
             "number_of_gpus": None if gpus is None else int(gpus),
             "after": tuple(map(int, text)),
             "priority": int(self.priority.value or 0),
         }
+
+    def _request(self) -> dict[str, str]:
+        """What the lane is asked for, where it is not this machine."""
+        if self.lane.value == LOCAL:
+            return {}
+        told = {key: str(widget.value or "").strip() for key, widget in self.request.items()}
+        return {key: text for key, text in told.items() if text}
 
     async def _submit(self, now: bool) -> None:
         parameters, problems = self.form.check()

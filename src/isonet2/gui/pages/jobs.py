@@ -1,6 +1,7 @@
 """The jobs of the project, those of terminals and clusters too: the list, and one of them."""
 
 import asyncio
+import json
 
 from nicegui import ui
 
@@ -38,7 +39,9 @@ async def _page(project: Project, key: str) -> None:
     async def pick(new: str) -> None:
         nonlocal chosen
         chosen = new
-        ui.run_javascript(f"history.replaceState(null, '', '?job=' + encodeURIComponent({new!r}))")
+        ui.run_javascript(
+            f"history.replaceState(null, '', '?job=' + encodeURIComponent({json.dumps(new)}))"
+        )
         await refresh()
         await view.show(new)
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from nicegui import ui
 
+from isonet2.errors import InputError
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
 from isonet2.gui.shell import THEMES, frame, heading, may_act
 from isonet2.gui.trash import empty, trash_of
 from isonet2.gui.words import LANGUAGES, language, speak, t
+from isonet2.jobs import lanes
 from isonet2.parameters import package_version
 
 
@@ -28,10 +30,39 @@ def register(project: Project) -> None:
                 ui.label(t("settings.jobs")).classes("isonet-title")
                 ui.label(t("settings.python", python=sys.executable)).classes("isonet-mono")
             if may_act():
+                _lanes(project)
                 _roots(project)
                 _look(project)
                 _notifications(project)
                 await _trash(project)
+
+
+def _lanes(project: Project) -> None:
+    """The lanes that there are, each with a button that asks its scheduler."""
+
+    async def test(name: str) -> None:
+        try:
+            lane = await asyncio.to_thread(lanes.load, name, project.folder)
+            answer = await asyncio.to_thread(lane.ask)
+        except InputError as error:
+            ui.notify(str(error), type="negative", multi_line=True, close_button=True)
+            return
+        ui.notify(t("settings.answers", lane=name, count=len(answer)), type="positive")
+
+    own, mine, _ = lanes.folders(project.folder)
+    with ui.element("section").classes("isonet-card"):
+        ui.label(t("settings.lanes")).classes("isonet-title")
+        ui.label(t("settings.lanes_help", folder=project.told(own), own=mine)).classes(
+            "isonet-soft"
+        )
+        with ui.row().classes("items-center"):
+            for name in lanes.names(project.folder):
+                if name != lanes.LOCAL:
+                    button = ui.button(
+                        f"{t('settings.test')} {name}", icon="wifi_tethering",
+                        on_click=lambda name=name: test(name),
+                    )  # fmt: skip
+                    button.props("outline no-caps dense")
 
 
 def _roots(project: Project) -> None:

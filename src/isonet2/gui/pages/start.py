@@ -23,6 +23,7 @@ def register(project: Project) -> None:
         with frame(project, "start", project.folder.name):
             with ui.element("h1"):
                 ui.label(project.folder.name)
+            lead = ui.label().classes("isonet-lead")
             body = ui.column().classes("w-full gap-4")
         told: State | None = None
 
@@ -31,6 +32,11 @@ def register(project: Project) -> None:
             state = await asyncio.to_thread(state_of_project, project)
             if state != told:
                 told = state
+                lead.set_text(
+                    t("start.lists", table=state.table, count=state.tomograms)
+                    if state.table
+                    else t("start.no_table")
+                )
                 body.clear()
                 with body:
                     _show(state)
@@ -50,23 +56,20 @@ def _show(state: State) -> None:
         ui.button(
             t("start.go"), icon="arrow_forward", on_click=lambda: ui.navigate.to(state.page)
         ).props("no-caps")
+    if not state.table:
+        return
     with ui.element("section").classes("isonet-tiles"):
-        _tile(t("start.table"), state.table or t("start.no_table"))
-        _tile(t("start.tomograms"), str(state.tomograms))
-        for column, count in state.filled.items():
-            _tile(
-                column, t("start.filled", count=count, all=state.tomograms), count / state.tomograms
-            )
+        for key, count in state.filled.items():
+            _tile(t(f"start.{key}"), count, state.tomograms)
 
 
-def _tile(name: str, value: str, part: float | None = None) -> None:
+def _tile(name: str, count: int, of: int) -> None:
     with ui.element("div").classes("isonet-card isonet-tile"):
         ui.label(name).classes("isonet-title ellipsis")
-        ui.label(value).classes("isonet-figure ellipsis")
-        if part is not None:
-            ui.linear_progress(part, show_value=False, size="5px").props(
-                f'rounded aria-label="{name}"'
-            )
+        ui.label(t("start.filled", count=count, all=of)).classes("isonet-figure")
+        ui.linear_progress(count / of, show_value=False, size="5px").props(
+            f'rounded aria-label="{name}"'
+        )
 
 
 async def _latest(project: Project) -> None:
