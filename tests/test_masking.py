@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from isonet2.physics.masking import (
     Boundary,
-    beads,
+    around,
+    bead_cores,
     gaussian,
     in_polygon,
     local_deviation,
@@ -148,9 +149,19 @@ def test_gold_is_found_and_protein_is_not_taken_for_it(crowding, snr):
         images = project(specimen, tilts, detector_width(shape[0], shape[2]))
         noisy = sum(noisy_halves(images, snr, torch.Generator().manual_seed(1)))
         binned = F.avg_pool3d(back_project(noisy, tilts, shape)[None, None], 2)[0, 0]
-        return beads((binned - binned.mean()) / binned.std(), 4)
+        return around(bead_cores((binned - binned.mean()) / binned.std()), 4)
 
     assert not found(protein).any()
     marked = found(protein + gold)
     assert marked[F.max_pool3d(cores.float()[None], 2)[0] > 0].all()
     assert marked.float().mean() < 0.1
+
+
+def test_gold_beads_are_counted_where_they_lie():
+    x = torch.randn(24, 40, 40, generator=torch.Generator().manual_seed(0))
+    places = [(6, 10, 12), (12, 25, 30), (18, 8, 33)]
+    for z, y, place in places:
+        x[z - 1 : z + 2, y - 1 : y + 2, place - 1 : place + 2] += 60
+    found = specimen_mask(x, patch_size=2).beads
+    np.testing.assert_allclose(found, places, atol=0.6)
+    assert not len(specimen_mask(x, patch_size=2, exclude_gold=False).beads)

@@ -64,7 +64,8 @@ def fsc(parameters: FscParameters) -> Path:
     frequency = np.arange(count) / (min(volumes[0].shape) * pixel_size)
     path = p.output_dir / "fsc.csv"
     _write(path, frequency, curves)
-    fsc_picture(p.output_dir / "fsc.png", frequency, curves, THRESHOLDS)
+    title = f"{p.first.name} against {p.second.name}"
+    fsc_picture(p.output_dir / "fsc.png", frequency, curves, THRESHOLDS, title)
     write_parameters(p, p.output_dir)
     rows = [
         [name, *(_words(resolution(frequency, curve, level), pixel_size) for level in THRESHOLDS)]

@@ -11,7 +11,7 @@ from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.machine.threads import use_threads
 from isonet2.opening.boundaries import boundary_of
 from isonet2.parameters import MakeMaskParameters, package_version
@@ -79,7 +79,8 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         _describe(mask.slab, label, source.voxel_size(tomogram))
     refuse_empty(mask, parameters)
     if masking.BEADS in mask.kept:
-        log.info("%s: gold beads, or bodies as dense, were found and are left out", label)
+        found = counted(len(mask.beads), "gold bead")
+        log.info("%s: %s, or bodies as dense, found and left out", label, found)
     log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
     if not FEW <= mask.fraction <= MANY:
         log.warning(
@@ -97,7 +98,15 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         log.warning("%s: the mask that was there is now %s", tomogram.name, old)
     write_mask(output, voxels, source, tomogram)
     if min(voxels.shape) > 1:
-        overlay_picture(output.with_suffix(".png"), binned, voxels)
+        size = source.voxel_size(tomogram)
+        overlay_picture(
+            output.with_suffix(".png"),
+            binned,
+            voxels,
+            voxel_size=None if size is None else BINNING * size[2],
+            title=f"{tomogram.name}, {source.source}: the mask keeps {100 * mask.fraction:.1f} %",
+            beads=mask.beads,
+        )
     return output
 
 

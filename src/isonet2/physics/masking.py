@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,11 +57,14 @@ class SpecimenMask:
         and local deviation, stand for themselves.
     slab
         What was fitted, if anything; in `voxels`' own voxels.
+    beads
+        Middles of the gold beads that were left out, (n, 3) as (z, y, x) in `voxels`' own voxels.
     """
 
     voxels: Tensor
     kept: dict[str, float] = field(default_factory=dict)
     slab: Slab | None = None
+    beads: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
 
     @property
     def fraction(self) -> float:
@@ -96,7 +100,7 @@ def specimen_mask(
     slab
         Leave out what lies outside the specimen's slab instead, where one can be fitted.
     exclude_gold
-        Leave out what lies within `patch_size` of gold beads; see `beads`.
+        Leave out what lies within `patch_size` of gold beads; see `bead_cores`.
     boundary
         Part of the tomogram outside which nothing counts, in voxels before binning.
 
@@ -108,7 +112,7 @@ def specimen_mask(
     x = volume.float()
     deviation, mean = torch.std_mean(x)
     x = (x - mean) / deviation.clamp_min(torch.finfo(torch.float32).tiny)
-    gold = beads(x, patch_size) if exclude_gold else None
+    dense = bead_cores(x) if exclude_gold else torch.zeros_like(x, dtype=torch.bool)
     x = gaussian(x, patch_size / 2)
     kept: dict[str, float] = {}
 
@@ -129,24 +133,34 @@ def specimen_mask(
         mask[:crop] = False
         mask[len(mask) - crop :] = False
         note(CROP, mask)
-    if gold is not None and gold.any():
-        mask &= ~gold
+    if dense.any():
+        mask &= ~around(dense, patch_size)
         note(BEADS, mask)
     if boundary is not None:
         mask &= inside(boundary, mask.shape).to(mask.device)
         note(BOUNDARY, mask)
-    return SpecimenMask(mask, kept, fitted)
+    return SpecimenMask(mask, kept, fitted, middles(dense))
 
 
-def beads(x: Tensor, reach: int) -> Tensor:
+def middles(bodies: Tensor) -> NDArray[np.float64]:
+    """Middles (n, 3) of connected bodies, which are true in (z, y, x)."""
+    marked, count = ndimage.label(bodies.cpu().numpy(), np.ones((3, 3, 3)))
+    found = ndimage.center_of_mass(marked > 0, marked, range(1, count + 1))
+    return np.asarray(found, dtype=np.float64).reshape(-1, 3)
+
+
+def around(bodies: Tensor, reach: int) -> Tensor:
+    """Mark bodies and so many voxels around them along each axis, (z, y, x)."""
+    return local_maximum(bodies.float(), reach) > 0
+
+
+def bead_cores(x: Tensor) -> Tensor:
     """Mark gold beads and the like: bodies far denser than the densest hundredth of all voxels.
 
     Parameters
     ----------
     x
         (z, y, x), mean 0, dense is bright.
-    reach
-        Voxels around them, along each axis, that count as theirs.
 
     Returns
     -------
@@ -155,8 +169,7 @@ def beads(x: Tensor, reach: int) -> Tensor:
     """
     smooth = gaussian(x, 1.0)
     rank = smooth.flatten().kthvalue(max(1, round(BEAD_RANK * smooth.numel()))).values
-    dense = (smooth > BEAD_RATIO * rank) & (rank > 0)
-    return local_maximum(dense.float(), reach) > 0
+    return (smooth > BEAD_RATIO * rank) & (rank > 0)
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:

@@ -1,8 +1,4 @@
-"""Pictures of volumes, masks and training, as PNG files.
-
-matplotlib is loaded when a picture is drawn, and only its canvas for files: no window system
-and no global state.
-"""
+"""Pictures of volumes, masks and training, as PNG files; one that fails is a warning."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isonet2.data.files import atomic_path
+from isonet2.errors import counted
+from isonet2.reports.figures import figure, never_fatal, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.floating[Any]]
 Extent = tuple[float, float, float, float]
@@ -34,36 +30,65 @@ CURVES = {
 
 _BLOCK = 256  # voxels along an axis that a spectrum is made of, at most
 _PLANES = 5  # ky planes about zero that a spectrum is averaged over
-_DOTS = 130  # per inch
+_WIDE, _SQUARE = 4.2, 3.0  # inches: the longer side of an x-y slice, and a spectrum
+_SIDES, _GAP, _TOP = 1.0, 0.75, 0.75  # inches around panels, between them, and above
+_APART = 0.09  # of an axis between two numbers
+_TINT = (0.2, 0.8, 0.4)
+_ROUND_LENGTHS = [m * 10.0**p for p in range(-2, 6) for m in (1, 2, 5)]
 
 
-def compare_picture(path: Path | str, volumes: Mapping[str, Floats], pixel_size: float) -> None:
-    """Draw volumes side by side: x-y slice, x-z slice and x-z power spectrum.
+@never_fatal
+def compare_picture(
+    path: Path | str, volumes: Mapping[str, Floats], pixel_size: float, title: str = ""
+) -> None:
+    """Draw volumes side by side: x-y slice, x-z slice and x-z power spectrum, at one scale.
 
     Parameters
     ----------
     path
         PNG file to write.
     volumes
-        Volumes `(z, y, x)` by the title of their column; memory maps are read in part only.
+        Volumes `(z, y, x)` of one shape by the title of their column; memory maps are read in
+        part only.
     pixel_size
         Angstrom.
+    title
+        Stands above all.
     """
-    figure = _figure(len(volumes), 3)
-    axes = figure.subplots(3, len(volumes), squeeze=False)
     scale = pixel_size / 10
-    for column, (title, volume) in enumerate(volumes.items()):
-        z, y, x = volume.shape
-        top, middle, bottom = axes[:, column]
-        _show(top, volume[z // 2], (0, x * scale, 0, y * scale), ("x (nm)", "y (nm)"))
-        _show(middle, volume[:, y // 2], (0, x * scale, 0, z * scale), ("x (nm)", "z (nm)"))
-        _show_spectrum(bottom, volume, scale)
-        top.set_title(f"{title}: x-y slice")
-        middle.set_title(f"{title}: x-z slice")
-        bottom.set_title(f"{title}: x-z power spectrum")
-    _save(figure, path)
+    z, y, x = next(iter(volumes.values())).shape
+    inches = _WIDE / max(x, y)  # of a voxel
+    heights = (y * inches, z * inches, _SQUARE)
+    width, height = _WIDE + _SIDES, sum(heights) + _GAP * 3 + _TOP
+    drawn = figure(width * len(volumes), height, layout=None)
+    for column, (name, volume) in enumerate(volumes.items()):
+        bottom = height - _TOP
+
+        def panel(wide: float, high: float, column: int = column) -> Axes:
+            nonlocal bottom
+            bottom -= high
+            left = column * width + _SIDES * 0.75 + (_WIDE - wide) / 2
+            place = (
+                left / (width * len(volumes)), bottom / height,
+                wide / (width * len(volumes)), high / height,
+            )  # fmt: skip
+            bottom -= _GAP
+            return drawn.add_axes(place)
+
+        above, beside = panel(x * inches, heights[0]), panel(x * inches, heights[1])
+        _show(above, volume[z // 2], (0, x * scale, 0, y * scale), ("x (nm)", "y (nm)"))
+        _show(beside, volume[:, y // 2], (0, x * scale, 0, z * scale), ("x (nm)", "z (nm)"))
+        _scale_bar(above, x * scale)
+        power = panel(heights[2], heights[2])
+        _show_spectrum(power, volume, scale)
+        above.set_title(f"{name}: x-y slice {z // 2 + 1} of {z}", fontsize=10)
+        beside.set_title(f"{name}: x-z slice {y // 2 + 1} of {y}", fontsize=10)
+        power.set_title(f"{name}: x-z power spectrum", fontsize=10)
+    drawn.suptitle(title, fontsize=12, y=1 - 0.12 / height, va="top")
+    save(drawn, path)
 
 
+@never_fatal
 def loss_picture(path: Path | str, history: Sequence[Mapping[str, float]]) -> None:
     """Draw the loss of every epoch: the total and the parts that it is made of.
 
@@ -77,60 +102,92 @@ def loss_picture(path: Path | str, history: Sequence[Mapping[str, float]]) -> No
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(1.6, 1)
-    axes = figure.subplots()
+    drawn = figure(6.7, 3.6)
+    axes = drawn.subplots()
     epochs = [row["epoch"] for row in history]
-    drawn = False
+    curves = False
     for key, label in CURVES.items():
         values = np.array([row.get(key, np.nan) for row in history], dtype=float)
         values[~np.isfinite(values) | (values <= 0)] = np.nan
         if np.isfinite(values).any():
             axes.plot(epochs, values, marker="." if len(epochs) < 60 else "", label=label)
-            drawn = True
-    if drawn:
+            curves = True
+    if curves:
         axes.set_yscale("log")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="loss", title="training")
     axes.grid(visible=True, which="both", alpha=0.3)
-    _save(figure, path)
+    save(drawn, path)
 
 
+@never_fatal
 def fsc_picture(
     path: Path | str,
     frequency: Floats,
     curves: Mapping[str, Floats],
     thresholds: Sequence[float] = (0.5, 0.143),
+    title: str = "Fourier shell correlation",
 ) -> None:
-    """Draw Fourier shell correlations.
+    """Draw Fourier shell correlations against frequency, and against angstrom above.
 
     Parameters
     ----------
     path
         PNG file to write.
     frequency
-        1/angstrom.
+        1/angstrom, rising from 0.
     curves
         Correlations at these frequencies by name; NaN is left out.
     thresholds
-        Levels that are marked.
+        Levels that are marked with their numbers.
+    title
+        Stands above.
     """
-    figure = _figure(1.6, 1)
-    axes = figure.subplots()
+    drawn = figure(6.7, 4.2)
+    axes = drawn.subplots()
     for name, curve in curves.items():
         axes.plot(frequency, curve, label=name)
+    last = float(frequency[-1])
     for level in thresholds:
-        axes.axhline(level, color="grey", linestyle=":", linewidth=1)
+        axes.axhline(level, color="grey", linestyle="--", linewidth=1)
+        axes.text(0.995 * last, level + 0.01, f"{level:g}", ha="right", color="dimgrey")
     low = min(-0.05, *(float(np.nanmin(curve, initial=0)) for curve in curves.values()))
-    axes.set(xlim=(0, float(frequency[-1])), ylim=(low, 1.05))
-    axes.set(xlabel="frequency (1/angstrom)", ylabel="FSC", title="Fourier shell correlation")
+    axes.set(xlim=(0, last), ylim=(low, 1.05))
+    axes.set(xlabel="frequency (1/angstrom)", ylabel="FSC")
+    above = axes.secondary_xaxis("top")
+    details = round_details(last)
+    above.set_xticks([1 / detail for detail in details], [f"{detail:g}" for detail in details])
+    above.set_xlabel("resolution (angstrom)")
+    drawn.suptitle(title)
     axes.legend()
     axes.grid(visible=True, alpha=0.3)
-    _save(figure, path)
+    save(drawn, path)
 
 
-def overlay_picture(path: Path | str, volume: Floats, mask: Floats) -> None:
-    """Draw the outline of a mask over the middle slices of its volume.
+def round_details(highest: float) -> list[float]:
+    """Round numbers of angstrom that stand well apart on an axis from 0 to a frequency."""
+    numbers = [m * 10.0**p for p in range(-1, 5) for m in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)]
+    chosen: list[float] = []
+    for detail in sorted(numbers):
+        place = 1 / (detail * highest)
+        if _APART / 2 <= place <= 1 and (
+            not chosen or 1 / (chosen[-1] * highest) - place >= _APART
+        ):
+            chosen.append(detail)
+    return chosen
+
+
+def overlay_picture(
+    path: Path | str,
+    volume: Floats,
+    mask: Floats,
+    *,
+    voxel_size: float | None = None,
+    title: str = "",
+    beads: Floats | None = None,
+) -> None:
+    """Draw a mask over the middle slices of its volume: what it keeps is tinted.
 
     Parameters
     ----------
@@ -138,36 +195,80 @@ def overlay_picture(path: Path | str, volume: Floats, mask: Floats) -> None:
         PNG file to write.
     volume, mask
         `(z, y, x)` of one shape; the outline is where the mask passes 0.5.
+    voxel_size
+        Of these voxels, angstrom; None where it is not known.
+    title
+        Stands above.
+    beads
+        Middles of gold beads, (n, 3) as (z, y, x) in voxels, which are marked wherever they lie.
     """
     if volume.shape != mask.shape:
         raise ValueError(f"a mask of {mask.shape} does not lie over a volume of {volume.shape}")
+    _draw_mask(path, volume, mask, voxel_size, title, np.zeros((0, 3)) if beads is None else beads)
+
+
+@never_fatal
+def _draw_mask(
+    path: Path | str,
+    volume: Floats,
+    mask: Floats,
+    voxel_size: float | None,
+    title: str,
+    beads: Floats,
+) -> None:
+    from matplotlib.patches import Patch
+
     z, y, x = volume.shape
-    figure = _figure(2, 1)
-    above, beside = figure.subplots(1, 2)
-    for axes, index, height, name in (
-        (above, np.s_[z // 2], y, "y"),
-        (beside, np.s_[:, y // 2], z, "z"),
+    scale, unit = (1.0, "voxels") if voxel_size is None else (voxel_size / 10, "nm")
+    drawn = figure(8.4, 4.6)
+    above, beside = drawn.subplots(1, 2, width_ratios=(1, 1))
+    for axes, index, height, name, where in (
+        (above, np.s_[z // 2], y, "y", 1),
+        (beside, np.s_[:, y // 2], z, "z", 0),
     ):
-        extent = (0.0, float(x), 0.0, float(height))
-        _show(axes, volume[index], extent, ("x (voxels)", f"{name} (voxels)"))
+        extent = (0.0, x * scale, 0.0, height * scale)
+        _show(axes, volume[index], extent, (f"x ({unit})", f"{name} ({unit})"))
         part = np.asarray(mask[index], dtype=float)
+        tint = np.zeros((*part.shape, 4))
+        tint[part > 0.5] = (*_TINT, 0.3)
+        axes.imshow(tint, origin="lower", extent=extent, interpolation="nearest")
         if part.min() < 0.5 < part.max():
             axes.contour(part, levels=[0.5], extent=extent, colors="tab:red", linewidths=1.0)
-        axes.set_title(f"mask over the middle x-{name} slice")
-    _save(figure, path)
+        axes.scatter(
+            (beads[:, 2] + 0.5) * scale, (beads[:, where] + 0.5) * scale,
+            s=60, facecolors="none", edgecolors="gold", linewidths=1.2,
+        )  # fmt: skip
+        axes.set_title(f"middle x-{name} slice", fontsize=10)
+    marks = [Patch(facecolor=(*_TINT, 0.5), edgecolor=_TINT, label="kept")]
+    if len(beads):
+        gold = f"gold: {counted(len(beads), 'bead')}, at all heights"
+        marks.append(Patch(facecolor="none", edgecolor="gold", linewidth=1.5, label=gold))
+    drawn.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False)
+    drawn.suptitle(title, fontsize=12)
+    save(drawn, path)
 
 
-def _figure(columns: float, rows: float) -> Figure:
-    """Return an empty figure for so many panels."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained", dpi=_DOTS)
-
-
-def _save(figure: Figure, path: Path | str) -> None:
-    """Write a figure that appears whole."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+def _scale_bar(axes: Axes, width: float) -> None:
+    """Lay a bar of a round length over the lower left of a slice that is `width` nm wide."""
+    length = next(n for n in _ROUND_LENGTHS if n >= width / 6)
+    left, low = 0.05, 0.06
+    at = [left, left + length / width]
+    axes.plot(
+        at, [low, low], transform=axes.transAxes, color="black", linewidth=6, solid_capstyle="butt"
+    )
+    axes.plot(
+        at,
+        [low, low],
+        transform=axes.transAxes,
+        color="white",
+        linewidth=3.5,
+        solid_capstyle="butt",
+    )
+    axes.text(
+        sum(at) / 2, low + 0.025, f"{length:g} nm", transform=axes.transAxes, ha="center",
+        va="bottom", color="white", fontsize=9,
+        bbox={"facecolor": "black", "alpha": 0.45, "edgecolor": "none", "pad": 1.5},
+    )  # fmt: skip
 
 
 def _show(axes: Axes, image: Floats, extent: Extent, labels: tuple[str, str]) -> None:

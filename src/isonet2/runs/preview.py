@@ -88,7 +88,7 @@ class Preview:
             Empty after a failure.
         """
         try:
-            found = self._make(network, device, folder / f"{self.source.name}_{when}")
+            found = self._make(network, device, folder, when)
         except (MemoryError, OSError, RuntimeError, ValueError, InputError) as error:
             log.warning(
                 "%s: the preview failed, and training goes on: %s",
@@ -98,7 +98,10 @@ class Preview:
             return {}
         return {key: round(value, 4) for key, value in found.items()}
 
-    def _make(self, network: nn.Module, device: torch.device, path: Path) -> dict[str, float]:
+    def _make(
+        self, network: nn.Module, device: torch.device, folder: Path, when: str
+    ) -> dict[str, float]:
+        path = folder / f"{self.source.name}_{when}"
         halves = self.restored(network, device)
         self._write(halves, path.with_name(f"{path.name}.mrc"))
         found = self._agreement(halves)
@@ -108,6 +111,7 @@ class Preview:
             path.with_name(f"{path.name}.png"),
             {"input": self._given(), "restored": mean},
             self.source.geometry.pixel_size,
+            f"{self.source.name}, {when.replace('_', ', ').replace('epoch', 'epoch ')}",
         )
         if self.truth is not None:
             truth = open_volume(self.truth).read()
