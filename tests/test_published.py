@@ -1,7 +1,9 @@
 """A stand-in of the published network, written from its layout alone, and files that hold it."""
 
 import pickle
+import zipfile
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from torch import nn
 from isonet2.errors import InputError
 from isonet2.networks import build_network
 from isonet2.networks.published import translate
+from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.geometry import Geometry
 from isonet2.prediction.checkpoint import Checkpoint
 
 FILTERS, LEVELS, CONVOLUTIONS = 8, 2, 3
@@ -90,9 +94,8 @@ def published(seed=0, **kind):
 
 
 def record(network, prefix=""):
-    metrics = defaultdict(list)
-    metrics["average_loss"] = [np.float64(0.5), 0.25]
-    metrics["outside_loss"] = [np.float32(0.125)]
+    zero_d = torch.tensor(0.5).numpy()
+    metrics = {"average_loss": [zero_d, zero_d], "inside_loss": [zero_d], "outside_loss": [zero_d]}
     return {
         "method": "isonet2-n2n",
         "arch": "unet-medium",
@@ -137,14 +140,62 @@ def test_the_width_says_which_architecture_it_is(tmp_path, filters, arch, monkey
     assert translate(tmp_path, record(Published()))[0] == arch
 
 
-def test_scalars_of_older_numpy_are_read(tmp_path):
-    """Numpy 1 called the module of its scalars differently; files keep that name."""
-    path = tmp_path / "old.pt"
-    torch.save(record(published()), path, _use_new_zipfile_serialization=False)
-    content = path.read_bytes()
-    assert b"numpy._core.multiarray" in content
-    path.write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+def others():
+    """Losses as other versions kept them."""
+    metrics = defaultdict(list)
+    metrics["average_loss"] = [np.float64(0.5), 0.25, np.array([0.5, 0.25]), np.array(3)]
+    metrics["outside_loss"] = [np.float32(0.125)]
+    return metrics
+
+
+@pytest.mark.parametrize("metrics", [None, others()])
+@pytest.mark.parametrize("numpy_1", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_losses_are_read_as_any_numpy_wrote_them(tmp_path, metrics, numpy_1, zipped):
+    """Losses are 0-d arrays; numpy 1 called the module that they are made by differently."""
+    path = tmp_path / "network.pt"
+    content = record(published())
+    content["metrics"] = metrics or content["metrics"]
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    if numpy_1 and not zipped:
+        raw = path.read_bytes()
+        assert b"numpy._core.multiarray" in raw
+        path.write_bytes(raw.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    elif numpy_1:
+        as_numpy_1(path)
     assert Checkpoint.load(path).method == "isonet2-n2n"
+
+
+def as_numpy_1(path):
+    """Write the pickle in a zipped file anew with the module's old name."""
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for name, raw in parts.items():
+            if name.endswith("data.pkl"):
+                assert b"numpy._core.multiarray" in raw
+                raw = raw.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+            new.writestr(name, raw)
+
+
+@pytest.mark.parametrize("size", [48, 96])
+def test_the_sign_of_the_ctf_is_taken_where_the_published_program_takes_it(tmp_path, size):
+    """A curve of n points from 0 to (n - 1) / 2n, laid from 0 to Nyquist and interpolated."""
+    path = tmp_path / "network.pt"
+    torch.save(record(published()) | {"cube_size": size}, path)
+    ctf, pixel_size = ContrastTransfer(defocus=42_000.0), 10.0
+    usage = Checkpoint.load(path).usage
+    sectors = ((-60.0, 60.0),)
+    ours = Geometry(sectors, ctf, pixel_size).slots(usage.treatment, (size,) * 3).input
+    curve = ctf.curve(torch.arange(size, dtype=torch.float64) / (2 * size * pixel_size)).numpy()
+    axis = np.arange(-(size // 2), size - size // 2) / (size / 2)
+    r = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    shifted = np.interp(np.minimum(r, 1), np.linspace(0, 1, size), curve)
+    theirs = np.sign(np.fft.ifftshift(shifted))[..., : size // 2 + 1]
+    assert (ours.numpy() == theirs).mean() > 0.98
+    plain = replace(usage.treatment, sign_scale=1.0)
+    where_they_are = Geometry(sectors, ctf, pixel_size).slots(plain, (size,) * 3).input
+    assert (where_they_are.numpy() == theirs).mean() < 0.95
 
 
 class Trap:

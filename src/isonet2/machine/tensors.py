@@ -17,16 +17,19 @@ def _plain_dict(*_: object) -> dict[Any, Any]:
     return {}
 
 
-_SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
+_SCALAR, _ARRAY = np.float64(0).__reduce__()[0], np.zeros(()).__reduce__()[0]
 PLAIN: list[Any] = [
     (_SCALAR, "numpy._core.multiarray.scalar"),
     (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_ARRAY, "numpy._core.multiarray._reconstruct"),
+    (_ARRAY, "numpy.core.multiarray._reconstruct"),
+    np.ndarray,
     (_plain_dict, "collections.defaultdict"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
     *(OrderedDict, list, dict, float),
 ]
-"""What the files may hold besides tensors; numpy 1 named the module of its scalars differently."""
+"""What the files may hold besides tensors; numpy 1 named the module of its values differently."""
 
 
 def save_tensors(path: Path, record: dict[str, Any]) -> None:

@@ -141,13 +141,19 @@ class CtfSlots:
 
 @dataclass(frozen=True, slots=True)
 class CtfTreatment:
-    """How the CTF of a data set is to be treated; `mode` is a name in `CTF_MODES`."""
+    """How the CTF of a data set is to be treated; `mode` is a name in `CTF_MODES`.
+
+    `sign_scale` is that of the frequencies, up to Nyquist, at which the sign is taken: 1 where they
+    are. The published program samples its curve for a cube of edge n at n points from 0 to
+    `0.5 (n - 1) / n`, and lays the last of them at Nyquist: `(n - 1) / n`.
+    """
 
     mode: str = "None"
     clip_first_peak_mode: int = 1
     phaseflipped: bool = False
     do_phaseflip_input: bool = True
     wiener: WienerSettings = WienerSettings(snrfalloff=0.0)
+    sign_scale: float = 1.0
 
     @property
     def needs_ctf(self) -> bool:
@@ -230,5 +236,7 @@ def ctf_curves(
     flip = treatment.do_phaseflip_input and not treatment.phaseflipped
     if flip or treatment.phaseflipped:
         transfer, weight = transfer.abs(), weight.abs()
+    if treatment.sign_scale != 1:
+        plain = optics.curve(k.clamp_max(0.5 / pixel_size) * treatment.sign_scale)
     sign = torch.where(plain < 0, -1.0, 1.0) if flip else None
     return mode.slots(CtfCurves(sign, transfer, weight)).map(Tensor.float)

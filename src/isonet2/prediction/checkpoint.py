@@ -120,13 +120,14 @@ def _published(path: Path, record: dict[str, Any]) -> Checkpoint:
     arch, options, weights = translate(path, record)
     mode = str(record.get("CTF_mode") or "None")
     flips = bool(record.get("do_phaseflip_input", True))
-    treatment = CtfTreatment(mode=mode, do_phaseflip_input=flips)
+    size = int(record["cube_size"])
+    treatment = CtfTreatment(mode=mode, do_phaseflip_input=flips, sign_scale=(size - 1) / size)
     return Checkpoint(
         method=method,
         reads_halves=method != "isonet2",
         fills_wedge=method != "n2n",
         arch=arch,
-        usage=Usage(cube_size=int(record["cube_size"]), treatment=treatment),
+        usage=Usage(cube_size=size, treatment=treatment),
         weights=weights,
         network_options=options,
         version=PUBLISHED,
