@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -64,6 +65,51 @@ def test_threads_are_limited_to_what_the_process_may_use(monkeypatch):
         assert threads.use_threads(64) == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 12),
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "4,2"}, 4),
+        ({"OMP_NUM_THREADS": "what"}, 12),
+        ({"SLURM_CPUS_PER_TASK": "3", "OMP_NUM_THREADS": "8"}, 3),
+        ({"SLURM_CPUS_ON_NODE": "5"}, 5),
+        ({"OMP_NUM_THREADS": "64"}, 12),
+    ],
+)
+def test_auto_takes_the_threads_that_it_is_granted(monkeypatch, environment, expected):
+    before = torch.get_num_threads()
+    for name in threads.GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: range(12))
+    monkeypatch.setattr(threads, "MEMBERSHIP", Path("nowhere"))
+    try:
+        assert threads.use_threads(None) == expected
+        assert threads.use_threads(2) == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_processors_of_cgroups_are_seen(tmp_path):
+    group = tmp_path / "fs" / "slice" / "unit"
+    group.mkdir(parents=True)
+    (group / "cpu.max").write_text("max 100000\n")
+    (group.parent / "cpu.max").write_text("250000 100000\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/slice/unit\n")
+    assert threads._quotas(membership, tmp_path / "fs") == [3]
+    old = tmp_path / "fs" / "cpu" / "job"
+    old.mkdir(parents=True)
+    (old / "cpu.cfs_quota_us").write_text("50000\n")
+    (old / "cpu.cfs_period_us").write_text("100000\n")
+    membership.write_text("4:memory:/job\n5:cpu,cpuacct:/job\n")
+    assert threads._quotas(membership, tmp_path / "fs") == [1]
+    (old / "cpu.cfs_quota_us").write_text("-1\n")
+    assert threads._quotas(membership, tmp_path / "fs") == []
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ class DeconvParameters(StarParameters):
     overlap_rate: Annotated[float, Field(ge=0, le=0.75)] = 0.25
     """Overlap of neighbouring cubes, as part of chunk_size."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 16 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those that this process may use, by its
+    affinity, control groups, SLURM and OMP_NUM_THREADS."""
     tomo_idx: Indices = None
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
@@ -73,7 +74,8 @@ class MakeMaskParameters(StarParameters):
     exclude_gold: bool = True
     """Leave out gold beads and what else is far denser than protein, with patch_size around it."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 16 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those that this process may use, by its
+    affinity, control groups, SLURM and OMP_NUM_THREADS."""
     tomo_idx: Indices = None
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
@@ -103,7 +105,8 @@ class PredictParameters(StarParameters):
     """GPUs to use, counted among those that the process may see; None takes the one with
     most free memory."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 16 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those that this process may use, by its
+    affinity, control groups, SLURM and OMP_NUM_THREADS."""
     tomo_idx: Indices = None
     """Tomograms to restore, by rlnIndex; None or all takes every one."""
     output_prefix: str = ""

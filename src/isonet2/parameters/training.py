@@ -95,7 +95,8 @@ class TrainingParameters(StarParameters):
     mask_weighted_loss: bool = False
     """Weight the loss voxel by voxel with the mask, binary or soft."""
     ncpus: Processors = None
-    """Processor cores to use; auto takes at most 16 of those this process may use."""
+    """Processor cores to use; auto takes at most 16 of those that this process may use, by its
+    affinity, control groups, SLURM and OMP_NUM_THREADS."""
     validation: Annotated[bool | None, Shown(auto=True)] = None
     """Keep the end along y of up to 8 tomograms out of training, and measure the loss there after
     each epoch; the network that was best there is kept too. auto does so where tomograms are 8
