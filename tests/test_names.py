@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isonet2.data.names import half, match, stem, tomogram_name
+from isonet2.data.names import files_of, half, stem, tomogram_name
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_both_halves_get_one_name(words, separator, pair, suffix, in_front):
 
 
 def found(names: list[str], files: list[str], *suffixes: str) -> dict[str, list[str]]:
-    result, unused = match(names, [Path(file) for file in files], suffixes or (".tlt", ".rawtlt"))
+    result, unused = files_of(
+        names, [Path(file) for file in files], suffixes or (".tlt", ".rawtlt")
+    )
     return {name: [str(path) for path in paths] for name, paths in result.items()} | {
         "unused": [str(path) for path in unused]
     }

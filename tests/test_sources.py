@@ -4,13 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isonet2.data.inputs import (
-    DECONVOLVED_LABEL,
-    RESTORED_LABEL,
-    TomogramInput,
-    edges,
-    past_remarks,
-)
+from isonet2.data.inputs import TomogramInput, edges
+from isonet2.data.labels import DECONVOLVED_LABEL, RESTORED_LABEL, past_remarks
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError

@@ -12,7 +12,7 @@ from typing import TypeVar
 from isonet2.data import defoci
 from isonet2.data.coordinates import SUFFIXES, Grid, read_coordinates
 from isonet2.data.defoci import Ctf, read_ctf, read_optics
-from isonet2.data.names import VOLUME_SUFFIXES, match
+from isonet2.data.names import VOLUME_SUFFIXES, files_of
 from isonet2.data.pairing import Source, list_files
 from isonet2.data.series import holds
 from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
@@ -170,11 +170,11 @@ def _matching(
     if files is None:
         return [None] * len(sources)
     names = [source.name for source in sources]
-    found, unused = match(names, files, suffixes)
+    found, unused = files_of(names, files, suffixes)
     if reader is not None:
         strange = set(unused)
         fitting = [file for file in files if file not in strange and holds(reader, file)]
-        better, _ = match(names, fitting, suffixes)
+        better, _ = files_of(names, fitting, suffixes)
         found |= {name: paths for name, paths in better.items() if paths}
     for name, paths in found.items():
         if not paths:

@@ -8,13 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from isonet2.data.inputs import (
-    DECONVOLVED_LABEL,
-    TomogramInput,
-    open_input,
-    past_remarks,
-    refuse_foreign,
-)
+from isonet2.data.inputs import TomogramInput, open_input
+from isonet2.data.labels import DECONVOLVED_LABEL, past_remarks, refuse_foreign
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs

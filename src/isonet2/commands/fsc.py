@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isonet2.data.files import atomic_path
-from isonet2.data.inputs import NETWORKS, RESTORED_LABEL
+from isonet2.data.labels import NETWORKS, RESTORED_LABEL
 from isonet2.data.volumes import Volume, no_mask, open_volume, statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters

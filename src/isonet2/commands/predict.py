@@ -16,14 +16,8 @@ import torch
 from isonet2.checks.contradictions import contradictions
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
-from isonet2.data.inputs import (
-    NETWORKS,
-    RESTORED_LABEL,
-    edges,
-    is_labelled,
-    past_remarks,
-    refuse_foreign,
-)
+from isonet2.data.inputs import edges
+from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, past_remarks, refuse_foreign
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter
 from isonet2.errors import InputError, counted

@@ -22,8 +22,9 @@ from isonet2.commands.companions import (
 from isonet2.commands.earlier import keep_results
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
-from isonet2.data.inputs import AVERAGE_LABEL, edges, is_labelled
+from isonet2.data.inputs import edges
 from isonet2.data.inspection import looks_inverted, mixed_up
+from isonet2.data.labels import AVERAGE_LABEL, is_labelled
 from isonet2.data.pairing import (
     Source,
     check,

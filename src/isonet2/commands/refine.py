@@ -7,7 +7,7 @@ from pathlib import Path
 from isonet2.commands.deconv import deconv
 from isonet2.commands.make_mask import make_mask
 from isonet2.commands.predict import predict_after
-from isonet2.data.inputs import is_average
+from isonet2.data.labels import is_average
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError

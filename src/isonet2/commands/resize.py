@@ -14,7 +14,8 @@ from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.files import atomic_path, keep_old, make_folder
 from isonet2.data.formats import BY_SUFFIX
-from isonet2.data.inputs import edges, refuse_foreign
+from isonet2.data.inputs import edges
+from isonet2.data.labels import refuse_foreign
 from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.star import Tomogram, TomogramTable, find_table

@@ -1,7 +1,6 @@
 """Which file of a tomogram a command reads: the column asked for, or what stands in for it."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,58 +136,6 @@ def pixel_size(tomogram: Tomogram, volume: Volume) -> float:
             written,
         )
     return pixel
-
-
-AVERAGE_LABEL = "mean of the even and the odd half"
-DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
-"""What the labels of this program's results say."""
-NETWORKS = "network 1 of 2", "network 2 of 2"
-"""What the labels of two networks' results say besides."""
-
-
-def is_labelled(path: Path, beginning: str) -> bool:
-    """Whether a volume is there that has a label with this beginning."""
-    try:
-        return any(label.startswith(beginning) for label in open_volume(path).header.labels)
-    except InputError:
-        return False
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise InputError when a file that would be replaced is no result of this program."""
-    if path.exists() and not is_labelled(path, "IsoNet2"):
-        raise InputError(
-            f"{path}: is there already, and no result of this program; choose another output_dir"
-        )
-
-
-def past_remarks(volumes: Sequence[Volume], *, ctf: bool) -> list[str]:
-    """What was done to volumes already, and should not be done to them again, by their labels.
-
-    Parameters
-    ----------
-    volumes
-        The tomogram, or its halves.
-    ctf
-        Whether its CTF is about to be undone.
-    """
-    found = []
-    for volume in volumes:
-        said = " ".join(volume.header.labels)
-        if ctf and DECONVOLVED_LABEL in said:
-            found.append(
-                f"{volume.path} was deconvolved already, and its CTF is about to be undone once "
-                f"more; take the tomogram as reconstructed (--input_column rlnTomoName), or leave "
-                f"the CTF alone"
-            )
-        if RESTORED_LABEL in said:
-            found.append(f"{volume.path} was restored already; give the tomogram as reconstructed")
-    return found
-
-
-def is_average(volume: Volume) -> bool:
-    """Whether a volume is what `prepare_star --create_average` made of two halves."""
-    return AVERAGE_LABEL in " ".join(volume.header.labels)
 
 
 def open_input(tomogram: Tomogram, column: str) -> TomogramInput:

@@ -68,7 +68,7 @@ def _without_ending(name: str) -> str:
     return name
 
 
-def match(
+def files_of(
     names: Sequence[str], files: Sequence[Path], suffixes: Sequence[str] = VOLUME_SUFFIXES
 ) -> tuple[dict[str, list[Path]], list[Path]]:
     """Find each tomogram's file among files that are called after the tomograms.

@@ -6,8 +6,9 @@ import numpy as np
 
 from isonet2.checks.contradictions import contradictions
 from isonet2.data.coordinates import Grid, read_coordinates
-from isonet2.data.inputs import edges, past_remarks
+from isonet2.data.inputs import edges
 from isonet2.data.inspection import keeps_the_empty
+from isonet2.data.labels import past_remarks
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, in_voxels, open_volume
 from isonet2.errors import InputError
