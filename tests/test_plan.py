@@ -5,6 +5,7 @@ from quick import QUICK
 
 from isonet2.commands.refine import refine
 from isonet2.data.star import update
+from isonet2.errors import InputError
 from isonet2.parameters import RefineParameters
 from isonet2.runs.plan import noise_levels, plan_of, without_effect
 from isonet2.training.objectives import METHODS
@@ -46,9 +47,16 @@ def test_what_does_nothing_is_said_when_training_begins(star, halves, caplog):
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_a_batch_holds_two_cubes_for_each_device_unless_a_size_is_given(ranks):
     given = {"star_file": "x.star", "epochs": 1}
-    assert plan_of(RefineParameters(**given), ranks, 2).batch_size == 2 * ranks
+    assert plan_of(RefineParameters(**given), ranks, 2, 30).batch_size == 2 * ranks
     asked = RefineParameters(batch_size=12, **given)
-    assert plan_of(asked, ranks, 2).batch_size == 12
+    assert plan_of(asked, ranks, 2, 30).batch_size == 12
+
+
+def test_fewer_cubes_than_gpus_are_refused():
+    asked = RefineParameters(star_file="x.star", epochs=1)
+    with pytest.raises(InputError, match="3 cubes in an epoch for 4 GPUs: give fewer of them"):
+        plan_of(asked, 4, 2, 3)
+    assert plan_of(asked, 4, 2, 4).batch_size == 8
 
 
 def test_noise_levels_follow_their_starting_epochs():

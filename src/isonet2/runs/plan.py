@@ -1,6 +1,6 @@
 """What the parameters of a training command mean to the loop."""
 
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.parameters import DenoiseParameters, RefineParameters
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.training.objectives import Method
@@ -50,7 +50,7 @@ def without_effect(parameters: TrainParameters, method: Method) -> list[str]:
     ]
 
 
-def plan_of(parameters: TrainParameters, ranks: int, threads: int) -> Plan:
+def plan_of(parameters: TrainParameters, ranks: int, threads: int, cubes: int) -> Plan:
     """How long, in which batches and at which rates to train.
 
     Parameters
@@ -61,12 +61,19 @@ def plan_of(parameters: TrainParameters, ranks: int, threads: int) -> Plan:
         Devices that share a batch.
     threads
         That read cubes.
+    cubes
+        In an epoch.
 
     Raises
     ------
     InputError
-        When the batch cannot be shared by the ranks.
+        When the batch cannot be shared by the ranks, or there are fewer cubes than ranks.
     """
+    if cubes < ranks:
+        raise InputError(
+            f"{counted(cubes, 'cube')} in an epoch for {ranks} GPUs: give fewer of them with "
+            "gpuID, or larger numbers in rlnNumberSubtomo"
+        )
     batch = parameters.batch_size or CUBES_PER_DEVICE * ranks
     if batch % ranks:
         raise InputError(

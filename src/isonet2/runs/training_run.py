@@ -132,7 +132,7 @@ class TrainingRun:
         self.cubes = Cubes(self.subtomograms, assembler(sources, both_directions=both))
         self.options = network_options(parameters.arch, normalization=parameters.normalization)
         ranks = max(1, len(devices), self.fabric.world_size)
-        self.plan = plan_of(parameters, ranks, threads)
+        self.plan = plan_of(parameters, ranks, threads, len(self.subtomograms))
         self.validation: Validation | None = None
         if held:
             self.validation = Validation(
