@@ -25,7 +25,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from isonet2.data.volumes import VolumeWriter, open_volume, statistics
+from isonet2.data.volumes import VolumeWriter, open_volume
+from isonet2.data.voxels import statistics
 from isonet2.machine.devices import autocast_type
 from isonet2.networks import build_network
 from isonet2.opening.halves import Half

@@ -10,7 +10,8 @@ from preparing import volume
 from star_files import OURS, RELION, SERIES, put
 
 from isonet2.data.star import write_table
-from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.voxels import statistics
 from isonet2.opening.halves import Half
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.fourier import apply_filter

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from isonet2.data.volumes import Statistics
+from isonet2.data.voxels import Statistics
 from isonet2.opening.halves import Half
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import distinct_radii

@@ -11,7 +11,8 @@ from isonet2.data.formats.base import angstroms
 from isonet2.data.names import tomogram_name
 from isonet2.data.pairing import find_sources
 from isonet2.data.star import TomogramTable
-from isonet2.data.volumes import VolumeWriter, open_volume, slabs, statistics, write_volume
+from isonet2.data.volumes import VolumeWriter, open_volume, slabs, write_volume
+from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
 

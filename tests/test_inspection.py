@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from isonet2.data.inspection import looks_inverted, mixed_up, refuse_dependence
+from isonet2.checks.contrast import looks_inverted
+from isonet2.checks.halves import halves_findings, mixed_up
 from isonet2.data.volumes import open_volume, write_volume
-from isonet2.errors import InputError
 
 SHAPE = (64, 64, 72)
 COARSE = tuple(edge // 4 for edge in SHAPE)
@@ -34,9 +34,9 @@ def test_true_pairs_pass(pairs):
 def test_halves_of_two_tomograms_mixed_up_are_named(pairs):
     (a, b), (c, d), rest = pairs
     first, second = mixed_up([(a, d), (c, b), rest])
-    assert first.startswith(f"{a.path}: looks like {b.path} (correlation 0.")
-    assert f"not like its own other half {d.path}" in first
-    assert second.startswith(f"{c.path}: looks like {d.path}")
+    assert first.sentence.startswith(f"{a.path}: looks like {b.path} (correlation 0.")
+    assert f"not like its own other half {d.path}" in first.sentence
+    assert second.sentence.startswith(f"{c.path}: looks like {d.path}")
 
 
 def test_tomograms_of_other_shapes_are_not_compared(pairs, tmp_path):
@@ -77,7 +77,7 @@ def test_bright_protein_is_noticed(tmp_path, sign):
 
 def test_halves_of_opposite_contrast_are_refused(pairs, tmp_path):
     first, second = pairs[0]
-    refuse_dependence(first, second)
+    assert halves_findings(first, second, (1, 1)) == []
     write_volume(tmp_path / "dark.mrc", -second.read(), voxel_size=10.0, label="test")
-    with pytest.raises(InputError, match="opposite contrast"):
-        refuse_dependence(first, open_volume(tmp_path / "dark.mrc"))
+    (found,) = halves_findings(first, open_volume(tmp_path / "dark.mrc"), (1, 1))
+    assert (found.kind, found.severity) == ("halves: contrast", "refusal")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isonet2.checks.ctf import halves_remarks
+from isonet2.checks import ctf as checks
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.ctf import ContrastTransfer, CtfTreatment, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution
@@ -58,7 +58,8 @@ def on_disk(folder, halves):
 
 
 def remarks(folder, halves, ctf):
-    return halves_remarks(*on_disk(folder, halves), PIXEL, ctf)
+    shells = checks.shells_of(*on_disk(folder, halves))
+    return [finding.text for finding in checks.ctf_findings(shells, PIXEL, ctf)]
 
 
 def test_the_first_zero_is_where_the_curve_changes_its_sign():
@@ -179,6 +180,7 @@ def test_what_cannot_be_told_is_left_alone(tmp_path):
 
 def test_both_commands_say_it(tmp_path, monkeypatch, caplog):
     from isonet2 import PrepareStarParameters, prepare_star
+    from isonet2.checks.findings import Findings
     from isonet2.data.star import TomogramTable
     from isonet2.runs.sources import training_source
 
@@ -193,8 +195,10 @@ def test_both_commands_say_it(tmp_path, monkeypatch, caplog):
         options |= {"mask_weighted_loss": False, "input_column": None}
         for mode, said in (("None", False), ("network", True)):
             caplog.clear()
-            training_source(row, treatment=CtfTreatment(mode), **options)
-            assert ("TS_01: rlnDefocus 25000 A is declared" in caplog.text) == said
+            findings = Findings()
+            training_source(row, findings, treatment=CtfTreatment(mode), **options)
+            findings.tell()
+            assert ("rlnDefocus 25000 A is declared" in caplog.text) == said
 
 
 @pytest.mark.parametrize("phase_shift", [175.0, 180.0, 360.0])

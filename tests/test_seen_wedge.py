@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from isonet2.checks.wedge import tilt_halves_remark, wedge_remark
+from isonet2.checks.wedge import spectrum_of, tilt_halves_findings, wedge_findings
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.seen_wedge import block_power, fan_likeness, seen_wedge
@@ -21,6 +21,11 @@ def noise(sectors, shape=SHAPE):
 
 def seen(volume):
     return seen_wedge(block_power([volume]), volume.shape)
+
+
+def remark(volume, sectors):
+    found = wedge_findings(spectrum_of(volume), sectors, volume.shape[0])
+    return found[0].text if found else None
 
 
 def on_disk(folder, volume):
@@ -53,23 +58,26 @@ def test_a_scale_and_a_blur_change_nothing():
     blur = torch.exp(-20 * sum(f**2 for f in torch.meshgrid(
         torch.fft.fftfreq(40), torch.fft.fftfreq(64), torch.fft.rfftfreq(72), indexing="ij"
     )))  # fmt: skip
-    assert seen(1e-6 * apply_filter(x, blur)) == seen(x)
+    changed, plain = seen(1e-6 * apply_filter(x, blur)), seen(x)
+    assert (changed.low, changed.high) == pytest.approx((plain.low, plain.high), abs=1)
+    scaled = seen(1e-6 * x)
+    assert (scaled.low, scaled.high) == pytest.approx((plain.low, plain.high), abs=1e-3)
 
 
 def test_what_contradicts_the_declared_tilts_is_said(tmp_path):
     volume = on_disk(tmp_path, noise([(-50, 40)]))
-    assert wedge_remark(volume, [(-50, 40)]) is None
-    assert wedge_remark(volume, [(-50, -10), (0, 42)]) is None
-    assert "shows -50 to 40; correct the tilt angles" in wedge_remark(volume, [(-60, 60)])
-    assert "reverse the signs" in wedge_remark(volume, [(-40, 50)])
-    assert "shows -50 to 40" in wedge_remark(volume, [(-0.87, 0.7)])
+    assert remark(volume, [(-50, 40)]) is None
+    assert remark(volume, [(-50, -10), (0, 42)]) is None
+    assert "shows -50 to 40; correct the tilt angles" in remark(volume, [(-60, 60)])
+    assert "reverse the signs" in remark(volume, [(-40, 50)])
+    assert "shows -50 to 40" in remark(volume, [(-0.87, 0.7)])
 
 
 def test_turned_tomograms_are_named_with_the_remedy(tmp_path):
     volume = on_disk(tmp_path, noise([(-60, 60)]).permute(1, 0, 2))
-    assert "trimvol -rx" in wedge_remark(volume, [(-60, 60)])
+    assert "trimvol -rx" in remark(volume, [(-60, 60)])
     volume = on_disk(tmp_path, noise([(-60, 60)]).permute(0, 2, 1))
-    assert "90 degrees about z" in wedge_remark(volume, [(-60, 60)])
+    assert "90 degrees about z" in remark(volume, [(-60, 60)])
 
 
 def test_faint_last_images_raise_no_false_alarm(tmp_path):
@@ -81,22 +89,23 @@ def test_faint_last_images_raise_no_false_alarm(tmp_path):
         power = torch.maximum(power, weight * mask)
     white = torch.randn((48, 96, 96), generator=torch.Generator().manual_seed(1))
     volume = on_disk(tmp_path, apply_filter(white, power.sqrt()))
-    assert wedge_remark(volume, [(-60, 60)]) is None
-    assert wedge_remark(volume, [(-40, 40)]) is not None
+    assert remark(volume, [(-60, 60)]) is None
+    assert remark(volume, [(-40, 40)]) is not None
 
 
 def test_a_narrow_range_is_left_alone(tmp_path):
     volume = on_disk(tmp_path, noise([(-15, 15)], (64, 64, 64)))
-    assert wedge_remark(volume, [(-15, 15)]) is None
+    assert remark(volume, [(-15, 15)]) is None
 
 
 def test_thin_volumes_are_left_alone(tmp_path):
     volume = on_disk(tmp_path, noise([(-50, 40)], (16, 64, 64)))
-    assert wedge_remark(volume, [(-60, 60)]) is None
+    assert remark(volume, [(-60, 60)]) is None
 
 
 def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
     from isonet2 import PrepareStarParameters, prepare_star
+    from isonet2.checks.findings import Findings
     from isonet2.data.star import TomogramTable
     from isonet2.physics.ctf import CtfTreatment
     from isonet2.runs.sources import training_source
@@ -114,8 +123,10 @@ def test_both_commands_say_it(tmp_path, halves, monkeypatch, caplog):
         row = TomogramTable.read(table).tomograms[0]
         options = {"treatment": CtfTreatment(), "bfactor": 0.0, "input_column": None}
         options |= {"with_mask": False, "mask_weighted_loss": False}
-        training_source(row, reads_halves=True, **options)
-    assert "TS_01: tilts from -30 to 30 degrees are declared" in caplog.text
+        findings = Findings()
+        training_source(row, findings, reads_halves=True, **options)
+        findings.tell()
+    assert "tilts from -30 to 30 degrees are declared" in caplog.text
 
 
 def fan(tilts, seed, shape=(96, 32, 96)):
@@ -144,5 +155,16 @@ def test_halves_of_tilts_are_said(tmp_path):
         planes = measured(shape, [(tilt - 0.6, tilt + 0.6) for tilt in mine])
         write_volume(tmp_path / f"{seed}.mrc", apply_filter(white, planes).numpy(), label="test")
         files.append(open_volume(tmp_path / f"{seed}.mrc"))
-    assert "every second tilt each" in tilt_halves_remark(files[0], files[1])
-    assert tilt_halves_remark(files[2], files[3]) is None
+    spectra = [spectrum_of(file) for file in files]
+    (found,) = tilt_halves_findings(spectra[0], spectra[1])
+    assert found.severity == "remark"
+    assert "every second tilt each" in found.sentence
+    assert tilt_halves_findings(spectra[2], spectra[3]) == []
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_tomogram_without_an_empty_wedge_is_said(tmp_path, full):
+    volume = on_disk(tmp_path, noise([(-90, 90)] if full else [(-60, 60)], (64, 64, 64)))
+    said = remark(volume, [(-60, 60)]) or ""
+    assert ("has no empty wedge" in said) == full
+    assert remark(volume, [(-89, 89)]) is None or not full

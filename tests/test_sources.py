@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isonet2.checks.findings import Findings
+from isonet2.checks.past import past_findings
 from isonet2.data.inputs import TomogramInput, edges
-from isonet2.data.labels import DECONVOLVED_LABEL, RESTORED_LABEL, past_remarks
+from isonet2.data.labels import DECONVOLVED_LABEL, RESTORED_LABEL
 from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
-from isonet2.opening.halves import halves_of
 from isonet2.opening.rows import input_paths, sectors_of
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.runs.sources import training_source
@@ -35,7 +36,10 @@ def make(tomogram, halves=False, **options):
         "treatment": CtfTreatment(), "bfactor": 0.0, "with_mask": False,
         "mask_weighted_loss": False, "input_column": None,
     }  # fmt: skip
-    return training_source(tomogram, reads_halves=halves, **(given | options))
+    findings = Findings()
+    found = training_source(tomogram, findings, reads_halves=halves, **(given | options))
+    findings.tell()
+    return found
 
 
 def test_the_input_column_decides_which_volume_is_read(tmp_path, halves):
@@ -160,10 +164,13 @@ def test_halves_are_checked_wherever_they_are_read(tmp_path, halves, caplog):
     values = open_volume(halves[1]).read()
     for name, other in (("copy", values), ("scaled", 50 * values), ("dark", -values)):
         write_volume(tmp_path / f"{name}.mrc", other, voxel_size=10.0, label="test")
+    copied = row(tmp_path, [halves[1], tmp_path / "copy.mrc"])
     with pytest.raises(InputError, match="hold the same noise"):
-        halves_of([halves[1], tmp_path / "copy.mrc"])
-    assert len(halves_of([halves[0], tmp_path / "scaled.mrc"])) == 2
+        make(copied, halves=True)
+    make(row(tmp_path, [halves[0], tmp_path / "scaled.mrc"]), halves=True)
     assert "varies 49" in caplog.text or "varies 50" in caplog.text
+    with pytest.raises(InputError, match="have opposite contrast"):
+        make(row(tmp_path, [halves[0], tmp_path / "dark.mrc"]), halves=True)
 
 
 def test_what_was_done_to_a_volume_is_told_by_its_label(tmp_path):
@@ -172,5 +179,5 @@ def test_what_was_done_to_a_volume_is_told_by_its_label(tmp_path):
     for label in (f"IsoNet2 {DECONVOLVED_LABEL}", f"IsoNet2 x n2n: {RESTORED_LABEL}; 2.0", "IMOD"):
         write_volume(tmp_path / "a.mrc", cube, label=label)
         volume = open_volume(tmp_path / "a.mrc")
-        found.append([len(past_remarks([volume], ctf=ctf)) for ctf in (False, True)])
+        found.append([len(past_findings([volume], ctf=ctf)) for ctf in (False, True)])
     assert found == [[0, 1], [1, 1], [0, 0]]

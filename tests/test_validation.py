@@ -7,7 +7,8 @@ import torch
 
 from isonet2.commands.refine import refine
 from isonet2.data.star import write_table
-from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.opening.halves import Half
 from isonet2.parameters import RefineParameters
@@ -54,6 +55,15 @@ def test_training_and_held_out_cubes_share_no_voxel(long):
     assert rows_drawn(train) == (0, 128)
     assert rows_drawn(held) == (128, 144)
     assert (train.count, held.count) == (long.count, CUBES)
+
+
+def test_blank_ends_are_neither_learned_from_nor_held_out(long):
+    for lows, filled in (((0, 84), (0, 100)), ((10, 100), (10, 116))):
+        known = replace(long.first.statistics, filled=((0, 32), filled, (0, 40)))
+        part = replace(long, second=Half(long.second.volume, known))
+        (train,), (held,) = hold_out([part], SIZE, small_too=True)
+        assert rows_drawn(train) == lows
+        assert rows_drawn(held) == (lows[1], filled[1])
 
 
 def test_a_part_of_a_part_is_held_out_inside_it(long):

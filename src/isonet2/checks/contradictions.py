@@ -2,37 +2,40 @@
 
 from collections.abc import Sequence
 
-from isonet2.checks.ctf import halves_remarks
-from isonet2.checks.wedge import tilt_halves_remark, wedge_remark
+from isonet2.checks.ctf import ctf_findings, shells_of
+from isonet2.checks.findings import Finding
+from isonet2.checks.wedge import spectrum_of, tilt_halves_findings, wedge_findings
 from isonet2.data.volumes import Volume
-from isonet2.physics.geometry import Geometry
+from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.wedge import Sectors
 
 
-def tilt_contradictions(volumes: Sequence[Volume], sectors: Sectors) -> list[str]:
-    """What the spectra of a tomogram, or of its two halves, say against its declared tilts."""
-    remarks = [wedge_remark(volumes[0], sectors)]
-    if len(volumes) > 1:
-        remarks.append(tilt_halves_remark(volumes[0], volumes[1]))
-    return [remark for remark in remarks if remark is not None]
-
-
-def contradictions(volumes: Sequence[Volume], geometry: Geometry) -> list[str]:
+def contradictions(
+    volumes: Sequence[Volume],
+    sectors: Sectors,
+    pixel_size: float | None = None,
+    ctf: ContrastTransfer | None = None,
+    name: str = "",
+) -> list[Finding]:
     """What the spectra of a tomogram say against its declared tilts and its CTF.
 
     Parameters
     ----------
     volumes
         The tomogram, or its two halves.
-    geometry
+    sectors
+        Measured intervals of tilt angles in degrees.
+    pixel_size
+        Angstrom; without it only the tilts are looked at.
+    ctf
         What is declared; without a CTF, defocus is not looked at.
-
-    Returns
-    -------
-    list of str
-        One sentence for each.
+    name
+        Of the tomogram.
     """
-    remarks = tilt_contradictions(volumes, geometry.sectors)
+    spectrum = spectrum_of(volumes[0])
+    found = wedge_findings(spectrum, sectors, volumes[0].shape[0], name)
     if len(volumes) > 1:
-        remarks += halves_remarks(volumes[0], volumes[1], geometry.pixel_size, geometry.ctf)
-    return remarks
+        found += tilt_halves_findings(spectrum, spectrum_of(volumes[1]), name)
+        if pixel_size is not None:
+            found += ctf_findings(shells_of(volumes[0], volumes[1]), pixel_size, ctf, name)
+    return found

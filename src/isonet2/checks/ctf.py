@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from isonet2.checks.findings import Finding
 from isonet2.data.volumes import Volume
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.seen_ctf import (
@@ -20,64 +21,73 @@ THINNEST = 24
 MOST_ALONG_Y = 5
 
 
-def halves_remarks(
-    first: Volume, second: Volume, pixel_size: float, ctf: ContrastTransfer | None
-) -> list[str]:
+def shells_of(first: Volume, second: Volume) -> Shells | None:
+    """What two halves of one shape share against frequency; None where nothing can be told.
+
+    Only some blocks of them are read.
+    """
+    return shared_shells(_blocks(first, second)) if min(first.shape) >= THINNEST else None
+
+
+def ctf_findings(
+    shells: Shells | None, pixel_size: float, ctf: ContrastTransfer | None, name: str = ""
+) -> list[Finding]:
     """Say how two halves contradict their declared CTF, and that they were filtered.
 
     Parameters
     ----------
-    first, second
-        The halves, of one shape. Only some blocks of them are read.
+    shells
+        Of the halves.
     pixel_size
         Angstrom.
     ctf
         The declared CTF; None where it is of no account.
+    name
+        Of the tomogram.
 
     Returns
     -------
-    list of str
-        One sentence for each thing that is clearly wrong; empty where nothing can be told.
+    list of Finding
+        One for each thing that is clearly wrong; empty where nothing can be told.
     """
-    if min(first.shape) < THINNEST:
-        return []
-    shells = shared_shells(_blocks(first, second))
     if shells is None:
         return []
-    remarks = [_filter_remark(shells, pixel_size)]
-    if ctf is not None:
-        remarks.append(_ctf_remark(shells, ctf, pixel_size))
-    return [remark for remark in remarks if remark is not None]
+    found = _filter_findings(shells, pixel_size, name)
+    return found if ctf is None else found + _ctf_findings(shells, ctf, pixel_size, name)
 
 
-def _filter_remark(shells: Shells, pixel_size: float) -> str | None:
+def _filter_findings(shells: Shells, pixel_size: float, name: str) -> list[Finding]:
     finest = finest_detail(shells)
     if finest is None:
-        return None
-    return (
+        return []
+    told = (
         f"its halves hold almost nothing finer than {pixel_size / finest:.0f} A, not even noise: "
-        f"they were filtered or deconvolved before; give halves as the reconstruction wrote them"
+        f"they were filtered or deconvolved before"
     )
+    remedy = "give halves as the reconstruction wrote them"
+    return [Finding("halves: filtered", "warning", told, remedy, name, None, pixel_size / finest)]
 
 
-def _ctf_remark(shells: Shells, ctf: ContrastTransfer, pixel_size: float) -> str | None:
+def _ctf_findings(
+    shells: Shells, ctf: ContrastTransfer, pixel_size: float, name: str
+) -> list[Finding]:
     found = contradiction(shells, ctf, pixel_size)
     if found is None:
-        return None
+        return []
     declared = f"rlnDefocus {ctf.defocus:g} A is declared, but its halves"
     zero, seen = f"{found.first_zero:.0f} A", found.seen
     where = "" if seen is None else f"{seen.first_zero:.0f} A"
     value = "" if seen is None else f"{round(seen.defocus, -3):g} A"
+    measured = None if seen is None else seen.defocus
     if seen is not None and seen.zeros > 1:
-        return (
-            f"{declared} show the CTF zeros of about {value} (the first at {where}, not {zero}); "
-            f"correct rlnDefocus"
-        )
+        told = f"{declared} show the CTF zeros of about {value} (the first at {where}, not {zero})"
+        return [
+            Finding("defocus", "warning", told, "correct rlnDefocus", name, ctf.defocus, measured)
+        ]
     hint = f" (a dip at {where} would suit {value})" if seen is not None else ""
-    return (
-        f"{declared} share signal at {zero}, where that CTF has its first zero{hint}; correct "
-        f"rlnDefocus, or use --CTF_mode None if the CTF was corrected"
-    )
+    told = f"{declared} share signal at {zero}, where that CTF has its first zero{hint}"
+    remedy = "correct rlnDefocus, or use --CTF_mode None if the CTF was corrected"
+    return [Finding("defocus", "warning", told, remedy, name, ctf.defocus, measured)]
 
 
 def _blocks(first: Volume, second: Volume) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,12 +1,21 @@
 """What a tomogram's power spectrum says of its tilts: their range, and those of its halves."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from isonet2.checks.findings import Finding
 from isonet2.data.volumes import Volume
-from isonet2.physics.seen_wedge import SeenWedge, block_power, fan_likeness, seen_wedge
+from isonet2.physics.seen_wedge import (
+    STEP,
+    SeenWedge,
+    block_power,
+    fan_likeness,
+    seen_wedge,
+    tilt_profile,
+)
 from isonet2.physics.wedge import Sectors
 
 BLOCK = 96
@@ -16,74 +25,148 @@ PLACES = ((0.5, 0.5), (0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 TOLERANCE = 5.0
 BEAM, TILT_AXIS = 0, 1
 ALTERNATING = -0.3
+FULL = 0.3
+"""Power beyond the declared tilts over that within, where no wedge is empty."""
+THINNEST_FULL = 48
+"""Voxels; the wedge of a thinner volume is narrow at its rim, and never quite empty."""
+MARGIN, NARROWEST_WEDGE = 6.0, 15.0
 
 
-def wedge_remark(volume: Volume, sectors: Sectors) -> str | None:
-    """Say how a tomogram's empty wedge contradicts its declared tilts, or None.
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Power spectrum of a tomogram's middle.
+
+    Attributes
+    ----------
+    power
+        Of a half spectrum, (z, y, x//2+1).
+    shape
+        Of the blocks that it was made of, (z, y, x).
+    seen
+        The empty wedge; None where there is none, or it cannot be told.
+    """
+
+    power: Tensor
+    shape: tuple[int, int, int]
+    seen: SeenWedge | None
+
+    @property
+    def upright(self) -> bool:
+        """Whether the wedge that is seen is that of a beam along z and a tilt axis along y."""
+        seen = self.seen
+        return seen is not None and (seen.beam, seen.tilt_axis) == (BEAM, TILT_AXIS)
+
+    def profile(self) -> Tensor:
+        """Power against tilt from -90 to 90 degrees in steps of `STEP`."""
+        return tilt_profile(self.power, self.shape, BEAM, TILT_AXIS)
+
+
+def spectrum_of(volume: Volume) -> Spectrum | None:
+    """Power spectrum of a volume; None where it is too small, or constant."""
+    if min(volume.shape) < THINNEST:
+        return None
+    z, y, x = (min(BLOCK, edge) for edge in volume.shape)
+    power = block_power(_blocks(volume, [z, y, x]))
+    return None if power is None else Spectrum(power, (z, y, x), seen_wedge(power, (z, y, x)))
+
+
+def wedge_findings(
+    spectrum: Spectrum | None, sectors: Sectors, thickness: int, name: str = ""
+) -> list[Finding]:
+    """Say how a tomogram's empty wedge contradicts its declared tilts.
 
     Parameters
     ----------
-    volume
-        The tomogram, or one of its halves.
+    spectrum
+        Of the tomogram, or of one of its halves.
     sectors
         Measured intervals of tilt angles in degrees.
+    thickness
+        Voxels along z.
+    name
+        Of the tomogram.
 
     Returns
     -------
-    str or None
-        None also where no empty wedge can be seen, or the volume is too small to tell, or the
-        tilt range that is declared and the one that is seen both are.
+    list of Finding
+        Empty also where the wedge cannot be told, or the tilt range that is declared and the
+        one that is seen both are narrow.
     """
     low, high = sectors[0][0], sectors[-1][1]
-    if min(volume.shape) < THINNEST:
-        return None
-    size = [min(BLOCK, edge) for edge in volume.shape]
-    power = block_power(_blocks(volume, size))
-    seen = None if power is None else seen_wedge(power, size)
+    if spectrum is None:
+        return []
+    seen = spectrum.seen
     narrow = high - low < NARROWEST
-    if seen is None or (narrow and seen.high - seen.low < NARROWEST):
-        return None
-    if (seen.beam, seen.tilt_axis) != (BEAM, TILT_AXIS):
-        return None if narrow else _turned(seen)
+    declared = f"{low:g} to {high:g}"
+    if seen is None:
+        return [] if thickness < THINNEST_FULL else _no_wedge(spectrum, low, high, name)
+    if narrow and seen.high - seen.low < NARROWEST:
+        return []
+    if not spectrum.upright:
+        return [] if narrow else [_turned(seen, name)]
     if _between(seen.faint_low, low, seen.low) and _between(seen.high, high, seen.faint_high):
-        return None
+        return []
     mirrored = max(abs(seen.low + high), abs(seen.high + low)) <= TOLERANCE
     remedy = "reverse the signs of the tilts" if mirrored else "correct the tilt angles"
-    return (
-        f"tilts from {low:g} to {high:g} degrees are declared, but its power spectrum shows "
-        f"{seen.low:g} to {seen.high:g}; {remedy}"
-    )
+    measured = f"{seen.low:.0f} to {seen.high:.0f}"
+    told = f"tilts from {declared} degrees are declared, but its power spectrum shows {measured}"
+    kind = "tilts: sign" if mirrored else "tilts: range"
+    return [Finding(kind, "warning", told, remedy, name, (low, high), (seen.low, seen.high))]
 
 
-def tilt_halves_remark(first: Volume, second: Volume) -> str | None:
-    """Say that two halves were made from every second tilt each, or None."""
-    if min(first.shape) < THINNEST:
-        return None
-    size = [min(BLOCK, edge) for edge in first.shape]
-    one, two = (block_power(_blocks(volume, size)) for volume in (first, second))
-    if one is None or two is None or fan_likeness(one, two, size) > ALTERNATING:
-        return None
-    return (
-        "the halves were made from every second tilt each: declare the tilts of the whole series, "
-        "and prefer halves of frames, which lose less detail"
+def _no_wedge(spectrum: Spectrum, low: float, high: float, name: str) -> list[Finding]:
+    """Say that there is as much power where nothing was measured as elsewhere."""
+    profile = spectrum.profile()
+    tilt = torch.arange(len(profile)) * STEP - 90 + STEP / 2
+    outside = (tilt < low - MARGIN) | (tilt > high + MARGIN)
+    inside = (tilt > low + MARGIN) & (tilt < high - MARGIN)
+    if int(outside.sum()) * STEP < NARROWEST_WEDGE or not inside.any():
+        return []
+    share = float(profile[outside].nanmean() / profile[inside].nanmedian())
+    if not share > FULL:
+        return []
+    told = (
+        f"tilts from {low:g} to {high:g} degrees are declared, but its power spectrum has no empty "
+        f"wedge ({100 * share:.0f} % of the power of the measured part lies there)"
     )
+    remedy = "give the tomogram as reconstructed; was it restored or denoised before?"
+    return [Finding("tilts: no empty wedge", "warning", told, remedy, name, (low, high), share)]
+
+
+def tilt_halves_findings(
+    first: Spectrum | None, second: Spectrum | None, name: str = ""
+) -> list[Finding]:
+    """Say that two halves were made from every second tilt each."""
+    if first is None or second is None or not fan_of(first, second) < ALTERNATING:
+        return []
+    told = "the halves were made from every second tilt each"
+    remedy = (
+        "declare the tilts of the whole series, and prefer halves of frames, which lose less detail"
+    )
+    return [Finding("halves: of tilts", "remark", told, remedy, name)]
+
+
+def fan_of(first: Spectrum, second: Spectrum) -> float:
+    """Whether two halves measured the same tilts: about 1 of frames, below 0 of tilts."""
+    return fan_likeness(first.power, second.power, first.shape)
 
 
 def _between(least: float, value: float, most: float) -> bool:
     return least - TOLERANCE <= value <= most + TOLERANCE
 
 
-def _turned(seen: SeenWedge) -> str:
+def _turned(seen: SeenWedge, name: str) -> Finding:
     beam, tilt_axis = "zyx"[seen.beam], "zyx"[seen.tilt_axis]
     remedies = {
         (1, 0): "turn it about x (IMOD: trimvol -rx)",
         (0, 2): "turn it by 90 degrees about z",
     }
     remedy = remedies.get((seen.beam, seen.tilt_axis), "put its axes in that order")
-    return (
+    told = (
         f"its power spectrum shows a beam along {beam} and a tilt axis along {tilt_axis}, but "
-        f"the beam must run along z and the tilt axis along y; {remedy}"
+        f"the beam must run along z and the tilt axis along y"
     )
+    return Finding("axes", "warning", told, remedy, name, ("z", "y"), (beam, tilt_axis))
 
 
 def _blocks(volume: Volume, size: list[int]) -> Iterator[Tensor]:

@@ -1,14 +1,12 @@
 """Columns of the table that come from files beside the tomograms, found by name."""
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
+from isonet2.checks.findings import Findings
 from isonet2.data import defoci
 from isonet2.data.coordinates import SUFFIXES, Grid, read_coordinates
 from isonet2.data.defoci import Ctf, read_ctf, read_optics
@@ -21,39 +19,8 @@ from isonet2.data.volumes import Volume, open_volume
 from isonet2.errors import InputError, few
 from isonet2.parameters import PrepareStarParameters
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 UNLIKE_OPTICS = 0.05
 """Part by which the microscope's values may differ from those of a CTF fit without a word."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """What is wrong, and what the user should know; each said once with the names it is true of."""
-
-    problems: list[str] = field(default_factory=list)
-    remarks: dict[str, list[str]] = field(default_factory=dict)
-
-    def remark(self, text: str, name: str = "") -> None:
-        """Note a remark, and which tomogram it is true of."""
-        self.remarks.setdefault(text, []).extend([name] if name else [])
-
-    def attempt(self, action: Callable[[], T]) -> T | None:
-        """Result of an action, or None and one more problem."""
-        try:
-            return action()
-        except InputError as error:
-            self.problems.append(str(error))
-            return None
-
-    def tell(self) -> None:
-        """Log the remarks; raise the problems."""
-        for text, names in self.remarks.items():
-            log.warning("%s%s", text, f" ({few(names)})" if names else "")
-        if self.problems:
-            raise InputError("\n".join(dict.fromkeys(self.problems)))
 
 
 def ctf_columns(
@@ -76,7 +43,7 @@ def ctf_columns(
         for name, value in (said or {}).items():
             taken = getattr(p, name)
             if abs(value - taken) > UNLIKE_OPTICS * taken:
-                findings.remark(
+                findings.warn(
                     f"the CTF was fitted with {name} {value:g}, and {taken:g} is written; if the "
                     f"fit is right, give --{name} {value:g}",
                     source.name,
@@ -106,7 +73,7 @@ def _given_defoci(
 ) -> Sequence[float | None]:
     """Defocus of every tomogram in angstrom as the user says it, in the order of their names."""
     if p.defocus is None:
-        findings.remark(
+        findings.warn(
             "no defocus is given: rlnDefocus stays None, and CTF modes other than None need it"
         )
         return [None] * count
@@ -114,7 +81,7 @@ def _given_defoci(
     if len(values) == 1:
         return values * count
     if len(values) != count:
-        findings.problems.append(
+        findings.refuse(
             f"defocus has {len(values)} values, but there are {count} tomograms; "
             f"give one value or {count}"
         )
@@ -140,14 +107,14 @@ def tilt_columns(
         ends = []
         for option, given, usual in (("tilt_min", p.tilt_min, -60.0), ("tilt_max", p.tilt_max, 60)):
             if given is None:
-                findings.remark(f"assuming {option} = {usual:g} degrees; tilt files say it better")
+                findings.warn(f"assuming {option} = {usual:g} degrees; tilt files say it better")
             ends.append(usual if given is None else given)
         columns = dict(zip(("rlnTiltMin", "rlnTiltMax"), ends, strict=True))
         if "tilt_step" in p.model_fields_set:
             columns["rlnTiltStep"] = p.tilt_step
         return {name: [value] * len(files) for name, value in columns.items()}
     if p.tilt_min is not None or p.tilt_max is not None:
-        findings.remark("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
+        findings.warn("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
     angles = {file: findings.attempt(partial(read_tilts, file)) for file in set(files) if file}
     ends_of = [angles[file] if file else None for file in files]
     return {
@@ -178,13 +145,13 @@ def _matching(
         found |= {name: paths for name, paths in better.items() if paths}
     for name, paths in found.items():
         if not paths:
-            findings.problems.append(f"--{option} {folder}: no file for tomogram {name}")
+            findings.refuse(f"--{option} {folder}: no file for tomogram {name}")
         elif len(paths) > 1:
             several = " and ".join(path.name for path in paths)
-            findings.problems.append(f"--{option} {folder}: {several} suit {name}; keep one")
+            findings.refuse(f"--{option} {folder}: {several} suit {name}; keep one")
     if unused:
         words = few([path.name for path in unused])
-        findings.remark(f"--{option} {folder}: suits no tomogram: {words}")
+        findings.warn(f"--{option} {folder}: suits no tomogram: {words}")
     return [found[source.name][0] if found[source.name] else None for source in sources]
 
 
@@ -202,7 +169,7 @@ def masks_of(
         mask = findings.attempt(partial(open_volume, path)) if path else None
         tomogram = volumes[source.name]
         if mask is not None and tomogram and mask.shape != tomogram[0].shape:
-            findings.problems.append(
+            findings.refuse(
                 f"{mask.path}: its shape {mask.shape} (z, y, x) is not that of "
                 f"{tomogram[0].path}, {tomogram[0].shape}; make the mask again"
             )

@@ -8,8 +8,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from isonet2.checks.findings import Findings
+from isonet2.checks.past import past_findings
 from isonet2.data.inputs import TomogramInput, open_input
-from isonet2.data.labels import DECONVOLVED_LABEL, past_remarks, refuse_foreign
+from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
@@ -67,8 +69,7 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
     source.refuse_to_replace(output)
     refuse_foreign(output)
-    for text in past_remarks(source.volumes, ctf=True):
-        log.warning("%s: %s", label, text)
+    Findings(past_findings(source.volumes, ctf=True, name=tomogram.name)).tell()
     pixel = source.pixel_size(tomogram)
     filtering = filter_of(parameters, tomogram, pixel)
     ctf = filtering.ctf

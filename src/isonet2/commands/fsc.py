@@ -13,7 +13,8 @@ from torch import Tensor
 
 from isonet2.data.files import atomic_path
 from isonet2.data.labels import NETWORKS, RESTORED_LABEL
-from isonet2.data.volumes import Volume, no_mask, open_volume, statistics
+from isonet2.data.volumes import Volume, no_mask, open_volume
+from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
 from isonet2.physics.fourier import spectrum

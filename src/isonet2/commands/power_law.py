@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from isonet2.data.files import refuse_to_replace
-from isonet2.data.volumes import open_volume, statistics, write_volume
+from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.parameters import PowerLawParameters
 from isonet2.physics.fourier import radius, spectrum, volume

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from isonet2.checks.contradictions import contradictions
+from isonet2.checks.findings import Findings
+from isonet2.checks.opened import opened_findings
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
 from isonet2.data.inputs import edges
-from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, past_remarks, refuse_foreign
+from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, refuse_foreign
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import VolumeWriter
 from isonet2.errors import InputError, counted
@@ -272,11 +273,10 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
         refuse_to_replace(path, source, "output_dir")
     for path in paths:
         refuse_foreign(path)
-    volumes = [half.volume for half in halves]
-    remarks = contradictions(volumes, geometry)
-    for text in [*past_remarks(volumes, ctf=treatment.needs_ctf), *remarks]:
-        log.warning("%s: %s", label, text)
-    log.info("%s: reading %s", label, " and ".join(str(volume.path) for volume in volumes))
+    name = tomogram.name
+    Findings(opened_findings(halves, geometry, ctf=treatment.needs_ctf, name=name)).tell()
+    read = " and ".join(str(half.volume.path) for half in halves)
+    log.info("%s: reading %s", label, read)
     job = _Job(restorer, halves, geometry, paths, notes, label)
     small, tiles = _tiles(restorer, halves[0].volume.shape)
     if not job.fits(tiles, parameters.batch_size or restorer.replicas.count):

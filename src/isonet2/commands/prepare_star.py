@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from isonet2.checks.contradictions import contradictions, tilt_contradictions
+from isonet2.checks.contradictions import contradictions
+from isonet2.checks.contrast import contrast_findings
+from isonet2.checks.files import files_findings
+from isonet2.checks.findings import Finding, Findings
+from isonet2.checks.halves import mixed_up
 from isonet2.commands.companions import (
-    Findings,
     ctf_columns,
     masks_of,
     subtomograms_of,
@@ -23,11 +26,9 @@ from isonet2.commands.earlier import keep_results
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import edges
-from isonet2.data.inspection import looks_inverted, mixed_up
 from isonet2.data.labels import AVERAGE_LABEL, is_labelled
 from isonet2.data.pairing import (
     Source,
-    check,
     find_sources,
     isotropic,
     unlike_sizes,
@@ -37,7 +38,6 @@ from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, slabs
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import PrepareStarParameters
-from isonet2.physics.geometry import Geometry
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
 
@@ -67,9 +67,10 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     """
     findings = Findings()
     if p.create_average and p.full is not None:
-        findings.remark("create_average is not needed: full tomograms are given")
+        findings.warn("create_average is not needed: full tomograms are given")
         p = p.model_copy(update={"create_average": False})
-    sources, findings.problems = find_sources(p.full, p.even, p.odd)
+    sources, problems = find_sources(p.full, p.even, p.odd)
+    findings.refuse(*problems)
     volumes = _check_volumes(sources, findings)
     table = _table(p, sources, volumes, findings)
     _check_table(p.star_name, table, volumes, findings)
@@ -128,19 +129,16 @@ def _table(
 def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, list[Volume]]:
     """Open and check the files of all tomograms, several at a time."""
     with ThreadPoolExecutor(4) as pool:
-        results = list(followed("opening tomograms", pool.map(check, sources), len(sources)))
-    findings.problems.extend(problem for _, problems in results for problem in problems)
+        work = pool.map(files_findings, sources)
+        results = list(followed("opening tomograms", work, len(sources)))
     volumes = {s.name: found for s, (found, _) in zip(sources, results, strict=True)}
-    if not findings.problems:
-        halves = [(v[0], v[1]) for s in sources if s.half1 and s.half2 for v in [volumes[s.name]]]
-        findings.problems.extend(mixed_up(halves))
+    for _, found in results:
+        findings.add(found)
+    complete = [(s, volumes[s.name]) for s in sources if len(volumes[s.name]) == len(s.files)]
+    findings.add(mixed_up([(v[0], v[1]) for s, v in complete if s.half1 and s.half2]))
+    if not findings.refused:
         for name, files in volumes.items():
-            if looks_inverted(files[0]):
-                findings.remark(
-                    "protein seems to be bright, and make_mask takes dark voxels for specimen; "
-                    "if so, turn the contrast round (IMOD: newstack -multadd -1,0)",
-                    name,
-                )
+            findings.add(contrast_findings(files[0], name))
     return volumes
 
 
@@ -155,7 +153,7 @@ def _pixel_sizes(
     sizes = [_pixel_size(p.pixel_size, name, volumes[name], findings) for name in names]
     unlike = unlike_sizes({name: size for name, size in zip(names, sizes, strict=True) if size})
     if unlike:
-        findings.remark(unlike)
+        findings.warn(unlike)
     return sizes
 
 
@@ -168,25 +166,25 @@ def _pixel_size(
     known = [volume.voxel_size for volume in volumes if volume.voxel_size is not None]
     header = float(f"{sum(known[0]) / 3:.6g}") if known else None
     if given is None and header is None:
-        findings.problems.append(
+        findings.refuse(
             f"{volumes[0].path}: its header gives no voxel size (0 or 1.0); add --pixel_size"
         )
         return None
     if given is None and not isotropic(known[0]):
         edges = " x ".join(f"{edge:g}" for edge in known[0])
-        findings.problems.append(
+        findings.refuse(
             f"{volumes[0].path}: its voxels of {edges} A (z x y x x) are no cubes; correct the "
             f"header, or say the edge with --pixel_size"
         )
     if given is not None and header is not None and abs(header - given) > 0.01 * given:
-        findings.remark(
+        findings.warn(
             f"pixel_size {given:g} A is used, although headers say {header:g} A (isonet.py "
             "resize bins tomograms to another pixel size)",
             name,
         )
     size = header if given is None else given
     if size is not None and not USUAL_PIXEL_SIZES[0] <= size <= USUAL_PIXEL_SIZES[1]:
-        findings.remark(
+        findings.warn(
             f"the pixel size is {size:g} A; networks restore best at about 10 A (5 to 20 A)", name
         )
     return size
@@ -199,31 +197,28 @@ def _check_table(
     findings: Findings,
 ) -> None:
     """See that the table can be written and read again, and that it fits the tomograms."""
-    if findings.problems or table.empty:
+    if findings.refused or table.empty:
         return
     texts = findings.attempt(partial(table.map, cell))
     if texts is None:
         return
     reader = RecordReader(path, texts)
     tomograms = list(reader.rows())
-    findings.problems.extend(reader.problems)
-    if findings.problems:
+    findings.refuse(*reader.problems)
+    if findings.refused:
         return
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(_contradictions, tomograms, volumes.values())
-        asked = list(followed("asking their spectra", found, len(tomograms)))
-    for name, remarks in zip(volumes, asked, strict=True):
-        for remark in remarks:
-            findings.remark(remark, name)
+        work = pool.map(_contradictions, tomograms, volumes, volumes.values())
+        asked = list(followed("asking their spectra", work, len(tomograms)))
+    for found in asked:
+        findings.add(found)
 
 
-def _contradictions(tomogram: Tomogram, files: Sequence[Volume]) -> list[str]:
+def _contradictions(tomogram: Tomogram, name: str, files: Sequence[Volume]) -> list[Finding]:
     """What a tomogram's spectra say against its row; its halves stand first in its files."""
     halves = tomogram.half1 is not None and tomogram.half2 is not None
-    volumes, sectors = files[: 2 if halves else 1], sectors_of(tomogram)
-    if tomogram.pixel_size is None:
-        return tilt_contradictions(volumes, sectors)
-    return contradictions(volumes, Geometry(sectors, ctf_of(tomogram), tomogram.pixel_size))
+    declared = sectors_of(tomogram), tomogram.pixel_size, ctf_of(tomogram)
+    return contradictions(files[: 2 if halves else 1], *declared, name)
 
 
 def _average_path(p: PrepareStarParameters, source: Source) -> Path:

@@ -68,10 +68,13 @@ class TomogramInput:
         """
         moments = Moments()
         for z, _, _ in slabs(self.volumes[0]):
-            block = self.read((z, slice(0, self.shape[1]), slice(0, self.shape[2])))
+            region = z, slice(0, self.shape[1]), slice(0, self.shape[2])
+            block = self.read(region)
             if not np.isfinite(block).all():
+                bad = [v.path for v in self.volumes if not np.isfinite(v.read(region)).all()]
                 raise InputError(
-                    f"{self.words}: holds NaN or infinite values; reconstruct it again"
+                    f"{' and '.join(map(str, bad))}: holds NaN or infinite values; reconstruct it "
+                    f"again"
                 )
             moments.add(Moments.of(block))
         if moments.std <= 1e-6 * abs(moments.mean):

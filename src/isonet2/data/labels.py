@@ -1,6 +1,5 @@
 """What the labels in headers say of volumes: who made them, and what was done already."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from isonet2.data.volumes import Volume, open_volume
@@ -27,30 +26,6 @@ def refuse_foreign(path: Path) -> None:
         raise InputError(
             f"{path}: is there already, and no result of this program; choose another output_dir"
         )
-
-
-def past_remarks(volumes: Sequence[Volume], *, ctf: bool) -> list[str]:
-    """What was done to volumes already, and should not be done to them again, by their labels.
-
-    Parameters
-    ----------
-    volumes
-        The tomogram, or its halves.
-    ctf
-        Whether its CTF is about to be undone.
-    """
-    found = []
-    for volume in volumes:
-        said = " ".join(volume.header.labels)
-        if ctf and DECONVOLVED_LABEL in said:
-            found.append(
-                f"{volume.path} was deconvolved already, and its CTF is about to be undone once "
-                f"more; take the tomogram as reconstructed (--input_column rlnTomoName), or leave "
-                f"the CTF alone"
-            )
-        if RESTORED_LABEL in said:
-            found.append(f"{volume.path} was restored already; give the tomogram as reconstructed")
-    return found
 
 
 def is_average(volume: Volume) -> bool:

@@ -1,4 +1,4 @@
-"""Tomograms found in folders: halves paired by name, and whether their files can be used."""
+"""Tomograms found in folders: halves paired by name, and their files opened."""
 
 import logging
 import re
@@ -9,9 +9,8 @@ from pathlib import Path
 from isonet2.data.files import refuse_dangling
 from isonet2.data.formats import FORMATS, format_of
 from isonet2.data.formats.zarr import ZARR
-from isonet2.data.inspection import refuse_dependence
 from isonet2.data.names import VOLUME_SUFFIXES, half, natural, tomogram_name
-from isonet2.data.volumes import Triple, Volume, in_voxels, open_volume, statistics
+from isonet2.data.volumes import Triple, Volume, in_voxels, open_volume
 from isonet2.errors import InputError, few
 
 log = logging.getLogger(__name__)
@@ -257,16 +256,15 @@ def unlike_sizes(sizes: Mapping[str, float]) -> str | None:
     )
 
 
-def check(source: Source) -> tuple[list[Volume], list[str]]:
-    """Open a tomogram's files and see whether they can be used.
+def open_files(source: Source) -> tuple[list[Volume], list[str]]:
+    """Open a tomogram's files; their voxels are not looked at.
 
     Returns
     -------
     volumes : list of Volume
         Those that could be opened.
     problems : list of str
-        Unreadable or empty volumes, unequal shapes or voxel sizes, halves that are not
-        independent.
+        Unreadable files, one file for both halves, unequal shapes or voxel sizes.
     """
     volumes: list[Volume] = []
     problems: list[str] = []
@@ -277,16 +275,13 @@ def check(source: Source) -> tuple[list[Volume], list[str]]:
             if volume.shape[0] < 2:
                 raise InputError(f"{path}: is one image, not a volume; give the tomogram")
             volumes.append(volume)
-            statistics(volume)
         except InputError as error:
             problems.append(str(error))
     for other in volumes[1:]:
         problems.extend(_differences(volumes[0], other))
-    if not problems and source.half1 is not None and source.half2 is not None:
-        try:
-            refuse_dependence(volumes[0], volumes[1])
-        except InputError as error:
-            problems.append(str(error))
+    halves = source.half1, source.half2
+    if not problems and halves[0] and halves[1] and halves[0].samefile(halves[1]):
+        problems.append(f"{halves[0]} and {halves[1]}: are the same file; give the two halves")
     return volumes, problems
 
 

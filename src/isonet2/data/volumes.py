@@ -1,4 +1,4 @@
-"""Volumes in files of any format: blocks of voxels, statistics, and writing block by block."""
+"""Volumes in files of any format: blocks of voxels, and writing block by block."""
 
 import logging
 import threading
@@ -21,19 +21,16 @@ from isonet2.types import Region, Shape
 __all__ = [
     "Region",
     "Shape",
-    "Statistics",
     "Triple",
     "Volume",
     "VolumeWriter",
     "open_volume",
     "slabs",
-    "statistics",
     "write_volume",
 ]
 
 log = logging.getLogger(__name__)
 
-STATISTICS_SLICES = 64
 SIGNED_ZERO = -128
 CHUNK_VOXELS = 2**22
 FLOAT16_LARGEST = 65504.0
@@ -89,14 +86,6 @@ class Volume:
         return np.array(view, dtype=np.float32, order="C", subok=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Mean and standard deviation of a volume's central z slices, in the file's own scale."""
-
-    mean: float
-    std: float
-
-
 def open_volume(path: Path | str) -> Volume:
     """Open a volume of any known format; its voxels stay on disk.
 
@@ -132,48 +121,6 @@ def slabs(volume: Volume, low: int = 0, high: int | None = None) -> Iterator[Reg
     step = max(1, CHUNK_VOXELS // (volume.shape[1] * volume.shape[2]))
     for first in range(low, end, step):
         yield slice(first, min(first + step, end)), slice(None), slice(None)
-
-
-def statistics(volume: Volume) -> Statistics:
-    """Mean and deviation of the central 64 z slices (all, if thinner), in float64.
-
-    Where more than half of their voxels are exactly 0, that is said.
-
-    Raises
-    ------
-    InputError
-        When those slices hold NaN or infinity, or nothing but one value.
-    """
-    depth = volume.shape[0]
-    low = max(0, (depth - STATISTICS_SLICES) // 2)
-    moments, zeros = Moments(), 0
-    for region in slabs(volume, low, min(depth, low + STATISTICS_SLICES)):
-        slab = volume.read(region)
-        if not np.isfinite(slab).all():
-            raise InputError(f"{volume.path}: holds NaN or infinite values; reconstruct it again")
-        moments.add(Moments.of(slab))
-        zeros += slab.size - int(np.count_nonzero(slab))
-    if moments.std <= 1e-6 * abs(moments.mean):
-        raise InputError(f"{volume.path}: {_emptiness(volume, moments)}; reconstruct it again")
-    if zeros > moments.count / 2:
-        log.warning(
-            "%s: %.0f %% of its voxels are exactly 0, and count for its mean, its deviation and "
-            "the cubes that are drawn: trim it to the part that holds something",
-            volume.path,
-            100 * zeros / moments.count,
-        )
-    return Statistics(moments.mean, moments.std)
-
-
-def _emptiness(volume: Volume, centre: Moments) -> str:
-    """Say how a volume without contrast in its central slices is empty."""
-    value = "zero" if centre.smallest == centre.largest == 0 else f"{centre.mean:g}"
-    depth = volume.shape[0]
-    for z in range(0, depth, max(1, depth // 16)):
-        plane = volume.read((slice(z, z + 1), slice(None), slice(None)))
-        if plane.min() < centre.smallest or plane.max() > centre.largest:
-            return f"its central z slices are {value} throughout"
-    return f"every voxel is {value}"
 
 
 class VolumeWriter:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isonet2.data.pairing import check, find_sources
+from isonet2.data.pairing import find_sources, open_files
 from isonet2.data.volumes import Volume
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters
@@ -52,7 +52,7 @@ def look(parameters: PrepareStarParameters) -> tuple[list[Pair], list[str]]:
         return [], str(error).splitlines()
     pairs = []
     for source in sources:
-        volumes, wrong = check(source)
+        volumes, wrong = open_files(source)
         problems += wrong
         names = ", ".join(path.name for path in source.files)
         pairs.append(Pair(source.name, names, *_told(volumes, parameters.pixel_size)))

@@ -1,22 +1,16 @@
 """Standardised halves of a tomogram: protein bright, mean 0, deviation 1."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from isonet2.data.inspection import refuse_dependence
-from isonet2.data.volumes import Statistics, Volume, in_voxels, open_volume, statistics
+from isonet2.data.volumes import Volume, in_voxels, open_volume
+from isonet2.data.voxels import Statistics, statistics
 from isonet2.errors import InputError
 from isonet2.physics.tiling import padded
 from isonet2.types import Block, Position, Region
-
-log = logging.getLogger(__name__)
-
-UNEQUAL = 3.0
-"""Two halves rarely differ by such a factor."""
 
 
 class Unreadable(InputError):
@@ -49,6 +43,7 @@ class Half:
             raise InputError(
                 f"{self.volume.path}: holds NaN or infinite values; reconstruct it again"
             )
+        block = self.statistics.tame(block)
         return (np.float32(self.statistics.mean) - block) / np.float32(self.statistics.std)
 
     def cube(self, low: Position, size: int) -> Block:
@@ -65,14 +60,5 @@ def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
                 f"{half.volume.path}: has {in_voxels(half.volume.shape)} voxels, but "
                 f"{halves[0].volume.path} has {in_voxels(halves[0].volume.shape)}; halves must be "
                 f"of one shape"
-            )
-        refuse_dependence(halves[0].volume, half.volume)
-        ratio = half.statistics.std / halves[0].statistics.std
-        if max(ratio, 1 / ratio) > UNEQUAL:
-            log.warning(
-                "%s: varies %.3g times as much as %s; were both reconstructed in the same way?",
-                half.volume.path,
-                ratio,
-                halves[0].volume.path,
             )
     return halves

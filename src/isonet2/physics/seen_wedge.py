@@ -189,6 +189,13 @@ def seen_wedge(power: Tensor, shape: Sizes) -> SeenWedge | None:
 
 
 def _edges(profile: Tensor, level: float) -> tuple[float, float]:
-    """First and last tilt, in degrees, at which a profile rises above a level."""
+    """First and last tilt, in degrees, at which a profile passes a level, between its steps."""
     above = torch.nonzero(profile > level).flatten()
-    return float(above[0]) * STEP - 90, float(above[-1] + 1) * STEP - 90
+    ends = []
+    for inner, step in ((int(above[0]), -1), (int(above[-1]), 1)):
+        outer = inner + step
+        place = 0.5
+        if 0 <= outer < len(profile) and not profile[outer].isnan():
+            place = float((profile[inner] - level) / (profile[inner] - profile[outer]))
+        ends.append((inner + 0.5 + step * place) * STEP - 90)
+    return ends[0], ends[1]

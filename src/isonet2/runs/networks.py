@@ -4,11 +4,13 @@ import logging
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from isonet2.checks.findings import Findings
+from isonet2.checks.halves import mixed_up
 from isonet2.data.files import locked, make_folder
-from isonet2.data.inspection import mixed_up
 from isonet2.data.pairing import unlike_sizes
 from isonet2.data.star import TomogramTable, refuse_unwritable
 from isonet2.errors import InputError
@@ -116,30 +118,29 @@ def set_aside(folder: Path, files: list[Path]) -> None:
 
 def _sources(table: TomogramTable, parameters: TrainParameters, method: Method) -> list[Source]:
     """Every tomogram opened and checked; what is wrong with any of them is said together."""
+    findings = Findings()
     sources: list[Source] = []
-    problems: list[str] = []
     for tomogram in followed("opening tomograms", table.tomograms, len(table.tomograms)):
-        try:
-            sources.append(
-                training_source(
-                    tomogram,
-                    reads_halves=method.reads_halves,
-                    treatment=treatment_of(parameters),
-                    bfactor=parameters.bfactor,
-                    with_mask=parameters.with_mask,
-                    mask_weighted_loss=parameters.mask_weighted_loss,
-                    input_column=getattr(parameters, "input_column", None),
-                )
+        source = findings.attempt(
+            partial(
+                training_source,
+                tomogram,
+                findings,
+                reads_halves=method.reads_halves,
+                treatment=treatment_of(parameters),
+                bfactor=parameters.bfactor,
+                with_mask=parameters.with_mask,
+                mask_weighted_loss=parameters.mask_weighted_loss,
+                input_column=getattr(parameters, "input_column", None),
             )
-        except InputError as error:
-            problems.append(str(error))
-    sizes = {s.name: s.geometry.pixel_size for s in sources}
-    if unlike := unlike_sizes(sizes):
-        log.warning(unlike)
+        )
+        if source is not None:
+            sources.append(source)
+    if unlike := unlike_sizes({s.name: s.geometry.pixel_size for s in sources}):
+        findings.warn(unlike)
     pairs = [(s.first.volume, s.second.volume) for s in sources if s.second is not s.first]
-    problems += mixed_up(pairs)
-    if problems:
-        raise InputError("\n".join(problems))
+    findings.add(mixed_up(pairs))
+    findings.tell()
     columns = {tomogram.deconvolved is None for tomogram in table.tomograms}
     chosen = method.reads_halves or getattr(parameters, "input_column", None)
     if len(columns) > 1 and not chosen:

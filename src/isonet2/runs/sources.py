@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from isonet2.checks.contradictions import contradictions
+from isonet2.checks.contrast import keeps_the_empty
+from isonet2.checks.findings import Findings
+from isonet2.checks.opened import opened_findings
 from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.inputs import edges
-from isonet2.data.inspection import keeps_the_empty
-from isonet2.data.labels import past_remarks
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, in_voxels, open_volume
 from isonet2.errors import InputError
@@ -60,6 +60,7 @@ def mask_of(tomogram: Tomogram, volume: Volume, pixel_size: float) -> Volume | N
 
 def training_source(
     tomogram: Tomogram,
+    findings: Findings,
     *,
     reads_halves: bool,
     treatment: CtfTreatment,
@@ -68,7 +69,7 @@ def training_source(
     mask_weighted_loss: bool,
     input_column: str | None,
 ) -> Source:
-    """Everything that training needs of a tomogram.
+    """Everything that training needs of a tomogram; what its checks find goes to `findings`.
 
     Raises
     ------
@@ -79,10 +80,7 @@ def training_source(
     halves = halves_of(paths)
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, treatment, bfactor)
-    volumes = [half.volume for half in halves]
-    remarks = contradictions(volumes, geometry)
-    for text in [*past_remarks(volumes, ctf=treatment.needs_ctf), *remarks]:
-        log.warning("%s: %s", tomogram.name, text)
+    findings.add(opened_findings(halves, geometry, ctf=treatment.needs_ctf, name=tomogram.name))
     mask = (
         mask_of(tomogram, volume, geometry.pixel_size) if with_mask or mask_weighted_loss else None
     )

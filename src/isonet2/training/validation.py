@@ -98,8 +98,15 @@ def hold_out(
 
 
 def _part(source: Source, size: int, room: int) -> tuple[Source, Source] | None:
-    """A tomogram without its end along y, and the end; None where either would hold nothing."""
+    """A tomogram without its end along y, and the end; None where either would hold nothing.
+
+    Blank planes at either end belong to neither part.
+    """
     low, high = source.bounds or (0, source.first.volume.shape[1])
+    for half in (source.first, source.second):
+        if half.statistics.filled is not None:
+            first, last = half.statistics.filled[1]
+            low, high = max(low, first), min(high, last)
     if high - low < room or not source.count:
         return None
     seam = high - size

@@ -34,6 +34,8 @@ KIND_OFFSET = 104
 NUMBERS_OFFSET = 128  # SerialEM's two 2-byte numbers that say what its extended header holds
 IMOD_SIGNED_BYTES = 1
 IMOD_HALF_BYTES = 16
+WRAP, FEWEST_JUMPS = 128, 1e-3
+"""Step between neighbours that is a change of sign, and the part of all that must be such steps."""
 LABELS = 10
 LABEL_BYTES = 80
 CHUNK_VOXELS = 2**22
@@ -82,8 +84,8 @@ def read_header(path: Path) -> MrcHeader:
 
     Modes 0, 1, 2, 6 and 12, both byte orders, files without the MAP stamp, extended
     headers of any size and permuted axes are understood. Mode 0 is signed, unless IMOD's
-    stamp lacks its "signed" flag or, in a file without that stamp, the range given in the
-    header lies above 127.
+    stamp lacks its "signed" flag or, in a file without that stamp, the voxels are smooth only
+    when they are read without sign, or the range given in the header lies above 127.
 
     Raises
     ------
@@ -106,16 +108,16 @@ def read_header(path: Path) -> MrcHeader:
             f"convert the file to mode 2 (float32)"
         )
     imod = _imod(raw, order)
-    unsigned = mode == 0 and _bytes_are_unsigned(fields, imod)
-    dtype = np.dtype("u1" if unsigned else MODES[mode]).newbyteorder(order)
     counts = [int(fields[name]) for name in ("nz", "ny", "nx")]
     offset = HEADER_BYTES + max(int(fields["nsymbt"]), 0)
-    needed = offset + counts[0] * counts[1] * counts[2] * dtype.itemsize
+    needed = offset + counts[0] * counts[1] * counts[2] * np.dtype(MODES[mode]).itemsize
     if size < needed:
         raise InputError(
             f"{path}: the header promises {needed} bytes, the file has {size}; "
             f"it was cut short, copy or make it again"
         )
+    unsigned = mode == 0 and _bytes_are_unsigned(path, fields, imod)
+    dtype = np.dtype("u1" if unsigned else MODES[mode]).newbyteorder(order)
     axes = _axes(path, fields)
     shape = counts[axes[0]], counts[axes[1]], counts[axes[2]]
     start = [int(fields[name]) for name in ("nzstart", "nystart", "nxstart")]
@@ -168,9 +170,23 @@ def _imod(raw: bytes, order: str) -> tuple[int, int]:
     return (stamp, flags) if stamp == IMOD_STAMP else (0, 0)
 
 
-def _bytes_are_unsigned(fields: Any, imod: tuple[int, int]) -> bool:
+def _bytes_are_unsigned(path: Path, fields: Any, imod: tuple[int, int]) -> bool:
+    """Whether bytes go from 0 to 255: by IMOD's stamp, by the voxels, or by the header's range.
+
+    Read with the wrong sign, voxels near the middle of the range jump from one end to the other.
+    """
     if imod[0] == IMOD_STAMP:
         return not imod[1] & IMOD_SIGNED_BYTES
+    counts = [int(fields[name]) for name in ("nz", "ny", "nx")]
+    begin = HEADER_BYTES + max(int(fields["nsymbt"]), 0)
+    stored = np.memmap(path, "u1", mode="r", offset=begin, shape=tuple(counts))
+    sample = np.stack([stored[counts[0] * part // 4] for part in (1, 2, 3)])
+    signed, unsigned = (
+        np.count_nonzero(np.abs(np.diff(sample.view(kind).astype("i2"))) > WRAP) / sample.size
+        for kind in ("i1", "u1")
+    )
+    if max(signed, unsigned) > FEWEST_JUMPS and min(signed, unsigned) < max(signed, unsigned) / 4:
+        return bool(signed > unsigned)
     return bool(fields["dmin"] >= 0 and fields["dmax"] > 127)
 
 

@@ -1,0 +1,37 @@
+"""Whether a tomogram's files can be used: readable, of one grid, halves that belong together."""
+
+from isonet2.checks.findings import Finding
+from isonet2.checks.halves import halves_findings
+from isonet2.checks.voxels import voxel_findings
+from isonet2.data.pairing import Source, open_files
+from isonet2.data.volumes import Volume
+from isonet2.data.voxels import statistics
+from isonet2.errors import InputError
+
+
+def files_findings(source: Source) -> tuple[list[Volume], list[Finding]]:
+    """Open a tomogram's files, read them once, and see whether they can be used.
+
+    Returns
+    -------
+    volumes : list of Volume
+        Those that could be opened.
+    findings : list of Finding
+        Unreadable or empty volumes, unequal shapes or voxel sizes, voxels that are no densities,
+        halves that do not belong together.
+    """
+    volumes, problems = open_files(source)
+    said: list[Finding] = []
+    spreads: list[float] = []
+    for volume in volumes:
+        try:
+            found = statistics(volume)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            spreads.append(found.std)
+            said += voxel_findings(volume, found, source.name)
+    said += [Finding("unusable", "refusal", text, tomogram=source.name) for text in problems]
+    if not problems and source.half1 is not None and source.half2 is not None:
+        said += halves_findings(volumes[0], volumes[1], (spreads[0], spreads[1]), source.name)
+    return volumes, said
