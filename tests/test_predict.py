@@ -223,6 +223,14 @@ def test_one_volume_in_place_of_two_halves_is_said(star, tmp_path, caplog):
     )
 
 
+def test_slices_are_drawn_when_asked_for(star, tmp_path):
+    model = save_model(tmp_path / "m.pt")
+    assert go(star, model, tomo_idx="1", output_dir="plain") == 0
+    assert not list((tmp_path / "plain").glob("*.png"))
+    assert go(star, model, tomo_idx="1", output_dir="drawn", save_slices=True) == 0
+    assert [path.name for path in (tmp_path / "drawn").glob("*.png")] == ["TS_01.png"]
+
+
 def test_no_result_replaces_its_input_or_that_of_another_kind(star, tmp_path, caplog):
     go(star, save_model(tmp_path / "n.pt", "n2n"))
     go(star, save_model(tmp_path / "m.pt"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isonet2.checks.voxels import voxel_findings
-from isonet2.data.volumes import Volume, VolumeWriter, open_volume, write_volume
+from isonet2.data.volumes import Indexed, Volume, VolumeWriter, open_volume, write_volume
 from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 
@@ -460,3 +460,14 @@ def test_reading_parts_keeps_memory_small(tmp_path):
     volume.read((slice(0, 64), slice(0, 512), slice(0, 16)))
     assert cube.shape == (8, 8, 8)
     assert resident() - before < 16e6
+
+
+def test_a_volume_is_read_where_it_is_indexed(tmp_path):
+    first, second = (np.random.default_rng(n).normal(size=(5, 6, 7)).astype("f4") for n in (0, 1))
+    for name, data in (("a", first), ("b", second)):
+        write_volume(tmp_path / f"{name}.mrc", data, voxel_size=10.0, label="test")
+    read = Indexed([open_volume(tmp_path / f"{name}.mrc") for name in "ab"])
+    mean = -(first + second) / 2
+    assert read.shape == mean.shape
+    for index in (2, np.s_[:, 3], np.s_[1:3, :, 2:6], np.s_[4, 5, 6]):
+        np.testing.assert_allclose(read[index], mean[index], rtol=1e-6)

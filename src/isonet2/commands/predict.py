@@ -20,7 +20,7 @@ from isonet2.data.formats import format_to_write
 from isonet2.data.inputs import edges
 from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, refuse_foreign
 from isonet2.data.star import Tomogram, TomogramTable, update
-from isonet2.data.volumes import VolumeWriter
+from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, choose_devices, describe
 from isonet2.machine.ranks import is_first_rank
@@ -35,6 +35,7 @@ from isonet2.prediction.orientations import WAYS
 from isonet2.prediction.replicas import Replicas
 from isonet2.prediction.restoring import restore
 from isonet2.prediction.tiles import fitted_tiles, training_tiles
+from isonet2.reports.pictures import compare_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.runs.each import begin, for_each
 from isonet2.runs.plan import TrainParameters
@@ -288,6 +289,12 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
                 "smaller cube_size, or use --gpuID cpu"
             )
     update(table, tomogram.index, columns)
+    if parameters.save_slices:
+        drawn = {
+            "input": Indexed([h.volume for h in halves]),
+            "restored": Indexed([open_volume(output)]),
+        }
+        compare_picture(output.with_suffix(".png"), drawn, geometry.pixel_size, tomogram.name)
 
 
 def _tiles(restorer: Restorer, shape: Shape) -> tuple[list[AxisTiling], list[AxisTiling]]:

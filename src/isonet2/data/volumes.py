@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +98,29 @@ def open_volume(path: Path | str) -> Volume:
     """
     path = Path(path)
     return Volume(path, *format_of(path).open(path))
+
+
+class Indexed:
+    """Volumes of one shape, whose mean is read where it is indexed, bright where they are dark.
+
+    Parameters
+    ----------
+    volumes
+        One or more.
+    """
+
+    def __init__(self, volumes: Sequence[Volume]) -> None:
+        self._volumes = volumes
+        self.shape: tuple[int, ...] = volumes[0].shape
+
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> NDArray[np.float32]:
+        """Voxels at numbers and slices, as numpy gives them."""
+        parts = index if isinstance(index, tuple) else (index,)
+        parts = (*parts, *(slice(None),) * (3 - len(parts)))
+        z, y, x = (p if isinstance(p, slice) else slice(p, p + 1) for p in parts)
+        blocks = [volume.read((z, y, x)) for volume in self._volumes]
+        mean = -sum(blocks[1:], blocks[0]) / np.float32(len(blocks))
+        return mean[tuple(slice(None) if isinstance(p, slice) else 0 for p in parts)]
 
 
 def in_voxels(shape: Shape) -> str:

@@ -113,6 +113,8 @@ class PredictParameters(StarParameters):
     """Beginning of the names of the files that are written."""
     overwrite: bool = False
     """Restore again what is there already with the same parameters."""
+    save_slices: bool = False
+    """Draw slices and the power spectrum of each tomogram and of its result, as NAME.png."""
     dtype: Literal["float32", "float16", "int8"] = "float32"
     """Number format of the files; int8 is scaled, and the scale stands in the header."""
     output_format: Literal["mrc", "tif", "h5", "zarr"] = "mrc"

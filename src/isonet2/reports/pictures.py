@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.floating[Any]]
+
+
+class Voxels(Protocol):
+    """A volume `(z, y, x)` in memory, or one that is read where it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Some of them."""
+
+
 Extent = tuple[float, float, float, float]
 
 CURVES = {
@@ -39,7 +52,7 @@ _ROUND_LENGTHS = [m * 10.0**p for p in range(-2, 6) for m in (1, 2, 5)]
 
 @never_fatal
 def compare_picture(
-    path: Path | str, volumes: Mapping[str, Floats], pixel_size: float, title: str = ""
+    path: Path | str, volumes: Mapping[str, Voxels], pixel_size: float, title: str = ""
 ) -> None:
     """Draw volumes side by side: x-y slice, x-z slice and x-z power spectrum, at one scale.
 
@@ -48,8 +61,7 @@ def compare_picture(
     path
         PNG file to write.
     volumes
-        Volumes `(z, y, x)` of one shape by the title of their column; memory maps are read in
-        part only.
+        Volumes of one shape by the title of their column; of those on disk a part is read.
     pixel_size
         Angstrom.
     title
@@ -281,7 +293,7 @@ def _show(axes: Axes, image: Floats, extent: Extent, labels: tuple[str, str]) ->
     axes.set(xlabel=labels[0], ylabel=labels[1])
 
 
-def _show_spectrum(axes: Axes, volume: Floats, scale: float) -> None:
+def _show_spectrum(axes: Axes, volume: Voxels, scale: float) -> None:
     """Draw the power of the x-z frequencies of a volume; `scale` is its voxel in nm."""
     power = power_spectrum(volume)
     low, high = np.percentile(power, (2, 99.8))
@@ -293,7 +305,7 @@ def _show_spectrum(axes: Axes, volume: Floats, scale: float) -> None:
     axes.set(xlabel="kx (1/nm)", ylabel="kz (1/nm)")
 
 
-def power_spectrum(volume: Floats) -> Floats:
+def power_spectrum(volume: Voxels) -> Floats:
     """Return the log10 power of the x-z frequencies of a volume, zero frequency in the middle.
 
     Parameters
