@@ -193,3 +193,13 @@ def test_a_broken_file_is_said_once(project):
         Path(f"warp/{name}.xml").write_text("<TiltSeries")
     said = refused("is not readable as XML", tilt_folder="warp", defocus_folder="warp")
     assert said.count("warp/TS_01.xml") == 1
+
+
+def test_as_many_slices_as_tilts_may_be_the_tilt_series(project, caplog):
+    Path("all.tlt").write_text("".join(f"{angle}\n" for angle in range(-60, 60, 6)))
+    halves(tilt_file="all.tlt")
+    assert "as many slices as the tilt file has angles" in caplog.text
+    caplog.clear()
+    Path("all.tlt").write_text("".join(f"{angle}\n" for angle in range(-60, 63, 3)))
+    halves(tilt_file="all.tlt")
+    assert "as many slices" not in caplog.text

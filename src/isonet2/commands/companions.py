@@ -100,9 +100,16 @@ def tilt_files_of(
 
 
 def tilt_columns(
-    p: PrepareStarParameters, files: Sequence[Path | None], findings: Findings
+    p: PrepareStarParameters,
+    files: Sequence[Path | None],
+    sources: Sequence[Source],
+    volumes: Mapping[str, Sequence[Volume]],
+    findings: Findings,
 ) -> dict[str, Sequence[object]]:
-    """Columns of the tilt range, and of tilt files or the tilt step where they were given."""
+    """Columns of the tilt range, and of tilt files or the tilt step where they were given.
+
+    A volume with as many slices as its series has tilts may be the series, and that is said.
+    """
     if p.tilt_file is None and p.tilt_folder is None:
         ends = []
         for option, given, usual in (("tilt_min", p.tilt_min, -60.0), ("tilt_max", p.tilt_max, 60)):
@@ -117,6 +124,13 @@ def tilt_columns(
         findings.warn("the tilt range is taken from the tilt files, not from tilt_min, tilt_max")
     angles = {file: findings.attempt(partial(read_tilts, file)) for file in set(files) if file}
     ends_of = [angles[file] if file else None for file in files]
+    for source, tilts in zip(sources, ends_of, strict=True):
+        if tilts and any(len(tilts) == volume.shape[0] for volume in volumes[source.name]):
+            findings.warn(
+                "as many slices as the tilt file has angles: if these are the images of the tilt "
+                "series, give the reconstructed tomogram",
+                source.name,
+            )
     return {
         "rlnTiltMin": [tilts[0] if tilts else None for tilts in ends_of],
         "rlnTiltMax": [tilts[-1] if tilts else None for tilts in ends_of],

@@ -96,7 +96,7 @@ def _table(
     count = len(sources)
     averages = [_average_path(p, source) if p.create_average else source.full for source in sources]
     tilt_files = tilt_files_of(p, sources, findings)
-    tilts = tilt_columns(p, tilt_files, findings)
+    tilts = tilt_columns(p, tilt_files, sources, volumes, findings)
     ctf = ctf_columns(p, sources, tilt_files, findings)
     boxes, numbers = subtomograms_of(p, sources, volumes, findings)
     columns: dict[str, Sequence[object]] = {

@@ -248,7 +248,7 @@ def _opened(lock: Path, final: Path) -> int:
         ) from error
     if fresh and final.exists():
         with suppress(OSError):
-            os.fchmod(descriptor, final.stat().st_mode & 0o666)
+            os.fchmod(descriptor, final.stat().st_mode & 0o666 | 0o600)
     return descriptor
 
 
