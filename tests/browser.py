@@ -1,12 +1,14 @@
 """A server of its own and a real browser, for tests of pages."""
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -48,7 +50,51 @@ def served(folder, *options):
 
 
 @contextmanager
-def browsing(client, address, path, width=1280, height=900):
+def far_away(address, seconds):
+    """The same server at the end of a line where each way takes `seconds`; yields its address."""
+    loop = asyncio.new_event_loop()
+
+    async def carry(reader, writer):
+        late = asyncio.Queue()
+
+        async def take():
+            while data := await reader.read(65536):
+                late.put_nowait((loop.time() + seconds, data))
+            late.put_nowait((loop.time() + seconds, b""))
+
+        taking = asyncio.create_task(take())
+        while True:
+            due, data = await late.get()
+            await asyncio.sleep(max(0, due - loop.time()))
+            if not data:
+                break
+            writer.write(data)
+        await taking
+        writer.close()
+
+    async def meet(reader, writer):
+        with suppress(ConnectionError):
+            to_reader, to_writer = await asyncio.open_connection("localhost", port)
+            await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer))
+
+    port = int(address.rsplit(":", 1)[1])
+    server = loop.run_until_complete(asyncio.start_server(meet, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://localhost:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        server.close()
+        loop.run_until_complete(asyncio.sleep(0.05))
+        loop.close()
+
+
+@contextmanager
+def browsing(client, address, path, width=1280, height=900, scheme="light"):
     """A page of a fresh browser that has the client's cookies; it fails on errors in scripts.
 
     Where there is no Chromium, or no playwright, the test is left out.
@@ -63,6 +109,7 @@ def browsing(client, address, path, width=1280, height=900):
             args=list(FLAGS),
             headless=True,
             viewport={"width": width, "height": height},
+            color_scheme=scheme,
         )
         try:
             browser.add_cookies(

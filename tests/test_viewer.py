@@ -108,7 +108,7 @@ def test_data_that_are_linked_into_the_project_are_shown(tomogram, halves):
 
 
 def test_a_volume_is_shown_with_its_tomogram(tomogram):
-    shown = find(tomogram, "deconv.mrc", "", "", 0)
+    shown = find(tomogram, "deconv.mrc", "", "", 0).shown
     assert shown.first == Path("deconv.mrc")
     assert shown.mask == Path("mask.mrc")
     assert shown.sectors == ((-60.0, 60.0),)
@@ -118,9 +118,11 @@ def test_a_volume_is_shown_with_its_tomogram(tomogram):
 
 
 def test_a_row_of_a_table_is_shown_from_its_first_file_on(tomogram):
-    shown = find(tomogram, "", "deconv.mrc", "tomograms.star", 1)
+    found = find(tomogram, "", "deconv.mrc", "tomograms.star", 1)
+    assert (found.index, found.names) == (1, {1: "mean"})
+    shown = found.shown
     assert (shown.first, shown.second) == (Path("mean.mrc"), Path("deconv.mrc"))
-    assert find(tomogram, "mask.mrc", "", "", 0).first == Path("mean.mrc")
+    assert find(tomogram, "mask.mrc", "", "", 0).shown.first == Path("mean.mrc")
     with pytest.raises(InputError, match="no tomogram 7"):
         find(tomogram, "", "", "tomograms.star", 7)
     with pytest.raises(InputError, match="outside the project"):
@@ -129,7 +131,7 @@ def test_a_row_of_a_table_is_shown_from_its_first_file_on(tomogram):
 
 def test_a_volume_that_no_table_names_is_shown_alone(tomogram):
     shutil.copy("mean.mrc", "other.mrc")
-    shown = find(tomogram, "other.mrc", "mean.mrc", "", 0)
+    shown = find(tomogram, "other.mrc", "mean.mrc", "", 0).shown
     assert [path.name for path in shown.volumes] == ["other.mrc", "mean.mrc"]
     assert shown.mask is None
 
@@ -177,8 +179,9 @@ def test_the_page_shows_a_viewer_or_what_is_wrong(tomogram):
             await user.should_see("Open in 3dmod")
             await user.open("/view?path=/etc/passwd")
             await user.should_see("outside the project")
-            await user.open("/view")
             await user.should_see("Nothing to show")
+            await user.open("/view")
+            await user.should_see("Tomogram of tomograms.star")
 
     asyncio.run(look())
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from browser import browsing, served
+from browser import browsing, far_away, served
 
 from isonet2.data.star import update, write_table
 from isonet2.data.volumes import write_volume
@@ -236,6 +236,22 @@ def test_of_many_turns_of_the_wheel_on_a_slow_line_only_few_slices_are_fetched(s
         assert ready(page)["at"]["z"] == 11
         slices = [url for url in asked if "axis=z" in url and "mask" not in url]
         assert len(slices) <= 5
+
+
+def test_the_viewer_is_usable_at_a_delay_of_200_ms(server):
+    address, client = server
+    with (
+        far_away(address, 0.1) as far,
+        browsing(client, far, view_address("blocks.mrc", "negative.mrc")) as page,
+    ):
+        ready(page)
+        fetched = page.evaluate("window.__viewer.stats.fetched")
+        page.evaluate("for (let z = 0; z < 20; z += 1) window.__viewer.goto({z})")
+        assert ready(page)["at"]["z"] == 19
+        assert page.evaluate("window.__viewer.stats.fetched") - fetched <= 12
+        page.keyboard.press("b")
+        page.wait_for_function("window.__viewer.about.name === 'negative.mrc'")
+        assert ready(page)["first"] == "negative.mrc"
 
 
 def test_a_mask_is_drawn_anew_while_its_parameters_change(server):

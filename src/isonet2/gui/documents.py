@@ -6,7 +6,7 @@ from pathlib import Path
 
 _LINK = re.compile(r"\]\((?!https?:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
 _HEADING = re.compile(r"^# +(.+)$", re.MULTILINE)
-FIRST = ("README", "gui", "questions", "halves", "parameters")
+FIRST = ("README", "gui", "viewer", "questions", "halves", "parameters")
 """Pages that stand first in the list."""
 
 

@@ -58,7 +58,8 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
     heading = title or t(f"page.{here}")
     ui.page_title(f"{heading} - {project.folder.name} - IsoNet2")
     ui.add_head_html(f'<link rel="stylesheet" href="{address("/static/style.css")}">')
-    ui.colors(primary="#17609f", secondary="#3f6f8f", accent="#b86e00", positive="#1f7a4d",
+    ui.add_head_html(f"<script>document.documentElement.lang = '{language()}'</script>")
+    ui.colors(primary="#17609f", secondary="#3f6f8f", accent="#935500", positive="#1f7a4d",
               negative="#b3261e", info="#17609f", warning="#9a6200", dark_page="#10171e",
               dark="#19232d")  # fmt: skip
     theme = ui.dark_mode(THEMES.get(project.user.get("theme", "auto")))
@@ -84,7 +85,7 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
     menu.on_click(drawer.toggle)
     if project.user.get("notify"):
         Notifier(project)
-    with ui.element("main").classes("isonet-main"):
+    with ui.element("div").classes("isonet-main"):
         yield
 
 

@@ -48,7 +48,9 @@ class JobList:
         self.search.classes("w-full")
         states = {"": t("jobs.all"), **{s: t(f"jobs.{s}") for s in ("open", "done", "bad")}}
         self.state = ui.toggle(states, value="", on_change=self._refresh)
-        self.state.props("dense no-caps unelevated spread size=sm").classes("w-full isonet-toggle")
+        self.state.props(
+            "dense no-caps unelevated spread size=sm toggle-color=chosen toggle-text-color=chosen"
+        ).classes("w-full isonet-toggle")
         columns = [{"name": "title", "label": "", "field": "title", "align": "left"}]
         self.table = ui.table(columns=columns, rows=[], row_key="key")
         self.table.props("flat hide-header hide-bottom virtual-scroll :virtual-scroll-item-size=84")

@@ -1,14 +1,18 @@
 """The page with the slice viewer, and what it needs of the server: `/view?path=...`."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 from nicegui import app as pages
 from nicegui import run, ui
 
+from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.errors import InputError
 from isonet2.gui import open_in
+from isonet2.gui.choices import tables
+from isonet2.gui.components.browser import browse_button
 from isonet2.gui.live import PAINTER
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, heading, may_act
@@ -18,6 +22,26 @@ from isonet2.gui.volume_store import VolumeStore
 from isonet2.gui.words import t
 
 _TABLES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a page shows.
+
+    Attributes
+    ----------
+    shown
+        The volumes.
+    table, index
+        The table that names them, and the rlnIndex of their tomogram; None where none does.
+    names
+        The tomograms of that table by rlnIndex.
+    """
+
+    shown: Shown = field(default_factory=Shown)
+    table: Path | None = None
+    index: int | None = None
+    names: dict[int, str] = field(default_factory=dict)
 
 
 def register(project: Project) -> None:
@@ -36,9 +60,9 @@ def register(project: Project) -> None:
         try:
             found = await run.io_bound(find, project, path, second, star, index)
         except InputError as error:
-            _draw(project, Shown(), str(error))
+            _draw(project, Found(), str(error))
         else:
-            _draw(project, found or Shown(), "")
+            _draw(project, found or Found(), "")
 
 
 def view_address(path: Path | str, second: Path | str = "", star: Path | str = "") -> str:
@@ -47,8 +71,8 @@ def view_address(path: Path | str, second: Path | str = "", star: Path | str = "
     return "/view?" + urlencode({name: str(value) for name, value in given.items() if str(value)})
 
 
-def find(project: Project, path: str, second: str, star: str, index: int) -> Shown:
-    """What a page of an address shows: a volume, with its tomogram's files where a table has it.
+def find(project: Project, path: str, second: str, star: str, index: int) -> Found:
+    """What an address asks for: a volume, with its tomogram's files where a table names it.
 
     Parameters
     ----------
@@ -57,7 +81,8 @@ def find(project: Project, path: str, second: str, star: str, index: int) -> Sho
     path, second
         Volumes, or nothing; from the project's folder.
     star, index
-        Table and rlnIndex of the tomogram; nothing and 0 look for a table that names `path`.
+        Table and rlnIndex of the tomogram. No table: the newest of the project that names `path`;
+        no index: the tomogram that has `path`; neither: the first tomogram.
 
     Raises
     ------
@@ -66,32 +91,21 @@ def find(project: Project, path: str, second: str, star: str, index: int) -> Sho
     """
     first = project.allowed(path) if path else None
     other = project.allowed(second) if second else None
-    if star:
-        tomograms = TomogramTable.read(project.allowed(star)).tomograms
-        for tomogram in tomograms:
-            if tomogram.index == index or (not index and first and _names(tomogram, first)):
-                return shown_of(tomogram, first, other)
-        if first is None:
-            raise InputError(f"{star}: there is no tomogram {index} in it; look at the table.")
-    found = None if first is None else _tomogram_of(project, first)
-    if found is not None:
-        return shown_of(found, first, other)
-    volumes = {one: project.told(one) for one in (first, other) if one is not None}
-    return Shown(volumes, first, other)
-
-
-def _tomogram_of(project: Project, path: Path) -> Tomogram | None:
-    """The row of one of the project's tables that names a file; None where there is none."""
-    tables = sorted(project.folder.glob("*.star"), key=lambda one: -one.stat().st_mtime)
-    for table in tables[:_TABLES]:
+    for table in [project.allowed(star)] if star else tables(project)[:_TABLES]:
         try:
             rows = TomogramTable.read(table).tomograms
         except InputError:
+            if star:
+                raise
             continue
-        for tomogram in rows:
-            if _names(tomogram, path):
-                return tomogram
-    return None
+        for row in rows:
+            if row.index == index if index else first is None or _names(row, first):
+                names = {one.index: one.name for one in rows}
+                return Found(shown_of(row, first, other), table, row.index, names)
+    if star and first is None:
+        raise InputError(f"{star}: there is no tomogram {index} in it; look at the table.")
+    volumes = {one: project.told(one) for one in (first, other) if one is not None}
+    return Found(Shown(volumes, first, other))
 
 
 def _names(tomogram: Tomogram, path: Path) -> bool:
@@ -100,12 +114,15 @@ def _names(tomogram: Tomogram, path: Path) -> bool:
     return any(one.resolve() == whole for one in files_of(tomogram))
 
 
-def _draw(project: Project, shown: Shown, problem: str) -> None:
+def _draw(project: Project, found: Found, problem: str) -> None:
+    shown = found.shown
     title = "" if shown.first is None else shown.first.name
     with frame(project, "view", title):
         heading(title or t("page.view"), t("view.lead"))
         if problem:
             ui.label(problem).classes("text-negative").props("role=alert")
+        with ui.row().classes("w-full items-start gap-4"):
+            _choose(project, found)
         if shown.first is None:
             with ui.element("div").classes("isonet-empty"):
                 ui.label(t("view.nothing")).classes("text-lg")
@@ -116,6 +133,41 @@ def _draw(project: Project, shown: Shown, problem: str) -> None:
         with ui.row().classes("gap-2"):
             for program in open_in.PROGRAMS:
                 _open_in(program, [project.allowed(path) for path in chosen])
+
+
+def _choose(project: Project, found: Found) -> None:
+    """The tomograms of the table, and any other volume, to go to."""
+    look = "outlined dense options-dense stack-label"
+    if found.table is not None:
+        table = project.told(found.table)
+        options = {index: f"{index}: {name}" for index, name in found.names.items()}
+        choice = ui.select(options, label=t("view.tomogram", table=table), value=found.index)
+        choice.props(look).classes("isonet-choice")
+        choice.on_value_change(
+            lambda event: ui.navigate.to(
+                f"/view?{urlencode({'star': table, 'index': event.value})}"
+            )
+        )
+    volume = ui.input(t("view.choose")).props(f"{look} autocomplete=off spellcheck=false")
+    volume.classes("isonet-choice")
+    with volume.add_slot("append"):
+        browse_button(project, volume, folders=False, suffixes=tuple(BY_SUFFIX))
+
+    async def go(*, typed: bool) -> None:
+        path = str(volume.value or "").strip()
+        if path and (typed or await run.io_bound(_is_volume, project, path)):
+            ui.navigate.to(view_address(path))
+
+    volume.on("keydown.enter", lambda: go(typed=True))
+    volume.on_value_change(lambda: go(typed=False))
+
+
+def _is_volume(project: Project, path: str) -> bool:
+    """Whether a path is that of a file by the ending of a volume."""
+    try:
+        return Path(path).suffix.lower() in BY_SUFFIX and project.allowed(path).exists()
+    except InputError:
+        return False
 
 
 def _open_in(program: str, paths: list[Path]) -> None:
