@@ -359,3 +359,9 @@ def test_the_json_schema_carries_what_a_form_needs():
     assert cube["unit"] == "voxels"
     assert cube["group"] == "Basic"
     assert cube["description"].startswith("Edge of")
+
+
+def test_records_are_found_by_paths_written_as_text(tmp_path):
+    parameters = make(RefineParameters, epochs=3)
+    path = write_parameters(parameters, str(tmp_path / "new"))
+    assert read_parameters(str(path)) == parameters

@@ -54,7 +54,7 @@ def make_mask(parameters: MakeMaskParameters) -> int:
         output = mask_one(parameters, tomogram, label)
         update(table.path, tomogram.index, {"rlnMaskName": output})
 
-    return for_each(tomograms, work, "masks made", parameters.output_dir)
+    return for_each(tomograms, work, "masked", parameters.output_dir)
 
 
 def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> Path:

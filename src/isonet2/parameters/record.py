@@ -31,7 +31,7 @@ def package_version() -> str:
         return "unknown (the package is not installed)"
 
 
-def write_parameters(parameters: Parameters, folder: Path) -> Path:
+def write_parameters(parameters: Parameters, folder: Path | str) -> Path:
     """Write a complete record of `parameters` that runs the command again.
 
     Parameters
@@ -46,6 +46,7 @@ def write_parameters(parameters: Parameters, folder: Path) -> Path:
     Path
         `params.yaml` in that folder, written beside and renamed.
     """
+    folder = Path(folder)
     path = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
     again = f"isonet.py {parameters.command} --config {path}"
@@ -61,7 +62,7 @@ def write_parameters(parameters: Parameters, folder: Path) -> Path:
     return path
 
 
-def read_parameters(path: Path, command: str | None = None) -> Parameters:
+def read_parameters(path: Path | str, command: str | None = None) -> Parameters:
     """Read the parameters of a command from a YAML or JSON file.
 
     Parameters
@@ -81,6 +82,7 @@ def read_parameters(path: Path, command: str | None = None) -> Parameters:
     InputError
         With a sentence for each problem.
     """
+    path = Path(path)
     content = content_of(path)
     named = command or content.get("command")
     if named not in COMMANDS:
