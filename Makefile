@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test format clean
+.PHONY: help install demo gui test format clean
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -16,6 +16,9 @@ install: $(INSTALLED)  ## make the environment .venv with the commands isonet an
 
 demo: $(INSTALLED)  ## restore two simulated tomograms and compare them with the truth, in demo/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo
+
+gui: $(INSTALLED)  ## open the demonstration, or its untouched data, as a project in the browser
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/gui.sh demo
 
 test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, pytest, node's where it is
 	$(BIN)/ruff check .

@@ -70,10 +70,10 @@ def draw_field(
 def refresh_field(form: Form, drawn: Field, problem: str | None) -> None:
     """Bring a field on the page to what the form says."""
     name, widget, text = drawn.name, drawn.widget, form.texts[drawn.name]
-    changed = form.changed(name)
+    changed = form.changed(name) and not form.model.model_fields[name].is_required()
     drawn.box.set_visibility(form.visible(name))
     drawn.box.classes(add="changed" if changed else "", remove="" if changed else "changed")
-    drawn.undo.set_visibility(changed and not form.model.model_fields[name].is_required())
+    drawn.undo.set_visibility(changed)
     if hasattr(widget, "error"):
         widget.error = briefly(problem) if problem else None
     if widget.value != text and str(widget.value or "").strip() != text:

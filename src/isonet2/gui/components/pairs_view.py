@@ -42,6 +42,7 @@ class PairsView:
             return False
         self.card.set_visibility(True)
         self.busy.set_visibility(True)
+        ui.run_javascript(f"getHtmlElement({self.card.id})?.scrollIntoView({{block: 'nearest'}})")
         self.title.set_text(t("pairs.looking"))
         pairs, problems = await asyncio.to_thread(look, parameters)
         self.busy.set_visibility(False)
