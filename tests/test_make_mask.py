@@ -77,7 +77,7 @@ def test_gold_is_left_out_unless_it_is_wanted(project, caplog):
         (row,) = TomogramTable.read("t.star").tomograms
         kept.append(open_volume(row.mask).read()[14:18, 24:28, 30:34].mean())
     assert kept == [0, 1]
-    assert caplog.text.count("gold beads, or bodies as dense, were found") == 1
+    assert caplog.text.count("gold beads, or bodies as dense, were found and are left out: 1") == 1
 
 
 @pytest.mark.parametrize(

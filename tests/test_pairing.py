@@ -163,14 +163,22 @@ def test_one_volume_of_each_tomogram_is_taken(project, caplog):
         volume(Path(f"tomos/{name}.st"), seed + 25, shape=(41, 32, 32))
         for half, word in enumerate(("EVN", "ODD")):
             volume(Path(f"tomos/{name}_{word}_Vol.mrc"), seed + 30 + 10 * half)
+            volume(Path(f"tomos/{name}_{word}.mrc"), seed + 60, shape=(41, 32, 32))
+        volume(Path(f"tomos/{name}.mrc"), seed + 70, shape=(41, 32, 32))
     rows = run(full="tomos")
     assert [row["rlnTomoName"] for row in rows] == [f"tomos/{name}_Vol.mrc" for name in names]
-    for left in ("TS_01.st", "TS_01_2ND_Vol.mrc", "TS_01_CTF.mrc", "TS_01_EVN_Vol.mrc"):
+    for left in (
+        "TS_01.mrc",
+        "TS_01.st",
+        "TS_01_2ND_Vol.mrc",
+        "TS_01_CTF.mrc",
+        "TS_01_EVN_Vol.mrc",
+    ):
         assert left in caplog.text
     rows = run(even="tomos", odd="tomos")
     halves = [row["rlnTomoReconstructedTomogramHalf2"] for row in rows]
     assert halves == [f"tomos/{name}_ODD_Vol.mrc" for name in names]
-    for path in Path("tomos").glob("TS_??_Vol.mrc"):
+    for path in [*Path("tomos").glob("TS_??_Vol.mrc"), *Path("tomos").glob("TS_??.mrc")]:
         path.unlink()
     refused(
         "--full tomos: .*: halves by their names; give --even", full="tomos", even=None, odd=None

@@ -11,7 +11,7 @@ from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
-from isonet2.errors import InputError, counted
+from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
 from isonet2.opening.boundaries import boundary_of
 from isonet2.parameters import MakeMaskParameters, package_version
@@ -79,8 +79,11 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         _describe(mask.slab, label, source.voxel_size(tomogram))
     refuse_empty(mask, parameters)
     if masking.BEADS in mask.kept:
-        found = counted(len(mask.beads), "gold bead")
-        log.info("%s: %s, or bodies as dense, found and left out", label, found)
+        log.info(
+            "%s: gold beads, or bodies as dense, were found and are left out: %d",
+            label,
+            len(mask.beads),
+        )
     log.info("%s: the mask keeps %.1f %% of the voxels", label, 100 * mask.fraction)
     if not FEW <= mask.fraction <= MANY:
         log.warning(

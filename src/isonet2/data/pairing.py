@@ -9,7 +9,7 @@ from pathlib import Path
 from isonet2.data.files import refuse_dangling
 from isonet2.data.formats import FORMATS, format_of
 from isonet2.data.formats.zarr import ZARR
-from isonet2.data.names import VOLUME_SUFFIXES, half, natural, tomogram_name
+from isonet2.data.names import VOLUME_SUFFIXES, half, natural, stem, tomogram_name
 from isonet2.data.volumes import Triple, Volume, in_voxels, open_volume
 from isonet2.errors import InputError, few
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 FOLDERS = ZARR.suffixes
 STACKS = (".st", ".mrcs")
 """Endings of MRC files that hold the images of a tilt series, and no volume."""
+VOLUME = "_vol"
+"""What AreTomo adds to the name of a tilt series for that of its tomogram, in the same folder."""
 PRODUCT = re.compile(r"(.+)[_\-. ](?:2nd|ctf|mask|psd|spectrum|thumb)", re.IGNORECASE)
 """Name that AreTomo and others give to what they write beside a tomogram of the first part."""
 ISOTROPY = 0.005
@@ -102,7 +104,12 @@ def _list_volumes(place: Path, option: str) -> list[Path]:
     first = min(formats, key=FORMATS.index)
     others = [path for path, one in zip(files, formats, strict=True) if one is not first]
     _leave_out(files, others, option, place, f"takes the {first.name} files and ")
-    stacks = [path for path in files if path.suffix.lower() in STACKS]
+    volumes = {stem(path).casefold() for path in files}
+    stacks = [
+        path
+        for path in files
+        if path.suffix.lower() in STACKS or f"{stem(path)}{VOLUME}".casefold() in volumes
+    ]
     if len(stacks) == len(files):
         raise InputError(
             f"--{option} {place}: {few([path.name for path in stacks])}: images of a tilt series "
