@@ -42,5 +42,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "$(PYTHON) cannot make environments: install its venv package, as in: apt install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV), once; torch is large, so this takes some minutes."
 	@$(PIP) install --quiet -c constraints.txt --upgrade pip
-	@$(PIP) install --quiet -c constraints.txt --editable ".[formats,gui]" --group dev
+	@$(PIP) install --quiet -c constraints.txt --editable ".[formats,gui,cluster]" --group dev
 	@touch $@

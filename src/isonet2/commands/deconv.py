@@ -13,7 +13,7 @@ from isonet2.checks.past import past_findings
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
 from isonet2.data.moments import Moments
-from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.machine.memory import memory_limit
@@ -23,7 +23,7 @@ from isonet2.parameters import DeconvParameters, package_version
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import begin, for_each
+from isonet2.runs.each import Work, begin, for_each
 from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,19 @@ def deconv(parameters: DeconvParameters) -> int:
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
+    folder = parameters.output_dir
+    begin(parameters, table.path, folder, tomograms)
+    return for_each(parameters, table.path, tomograms, prepare, "deconvolved", folder)
+
+
+def prepare(parameters: DeconvParameters) -> Work:
+    """Make ready what deconvolves a tomogram, in the process that does it."""
     log.info("computing with %d processor threads", use_threads(parameters.ncpus))
-    begin(parameters, table.path, parameters.output_dir, tomograms)
 
-    def work(tomogram: Tomogram, label: str) -> None:
-        output = deconvolve_one(parameters, tomogram, label)
-        update(table.path, tomogram.index, {"rlnDeconvTomoName": output})
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        return {"rlnDeconvTomoName": deconvolve_one(parameters, tomogram, label)}
 
-    return for_each(tomograms, work, "deconvolved", parameters.output_dir)
+    return work
 
 
 def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str) -> Path:

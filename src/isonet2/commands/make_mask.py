@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
-from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
 from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
@@ -20,7 +20,7 @@ from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
 from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
-from isonet2.runs.each import begin, for_each
+from isonet2.runs.each import Work, begin, for_each
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,19 @@ def make_mask(parameters: MakeMaskParameters) -> int:
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
+    folder = parameters.output_dir
+    begin(parameters, table.path, folder, tomograms)
+    return for_each(parameters, table.path, tomograms, prepare, "masked", folder)
+
+
+def prepare(parameters: MakeMaskParameters) -> Work:
+    """Make ready what makes the mask of a tomogram, in the process that does it."""
     use_threads(parameters.ncpus)
-    begin(parameters, table.path, parameters.output_dir, tomograms)
 
-    def work(tomogram: Tomogram, label: str) -> None:
-        output = mask_one(parameters, tomogram, label)
-        update(table.path, tomogram.index, {"rlnMaskName": output})
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        return {"rlnMaskName": mask_one(parameters, tomogram, label)}
 
-    return for_each(tomograms, work, "masked", parameters.output_dir)
+    return work
 
 
 def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> Path:

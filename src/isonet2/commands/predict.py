@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from isonet2.data.files import refuse_to_replace
 from isonet2.data.formats import format_to_write
 from isonet2.data.inputs import edges
 from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, refuse_foreign
-from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, choose_devices, describe
@@ -37,7 +38,7 @@ from isonet2.prediction.restoring import restore
 from isonet2.prediction.tiles import fitted_tiles, training_tiles
 from isonet2.reports.pictures import compare_picture
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import begin, for_each
+from isonet2.runs.each import Work, begin, for_each
 from isonet2.runs.plan import TrainParameters
 from isonet2.types import Block, Region, Shape
 
@@ -80,22 +81,24 @@ class Restorer:
     @property
     def columns(self) -> tuple[str, str, str]:
         """STAR columns for the result, and for those of two networks."""
-        stem = self._place[0]
+        stem, _ = _place(self.model)
         return f"{stem}Name", f"{stem}Half1", f"{stem}Half2"
-
-    @property
-    def folder(self) -> Path:
-        """Where the results are written."""
-        return self.parameters.output_dir or self._place[1]
-
-    @property
-    def _place(self) -> tuple[str, Path]:
-        return CORRECTED if self.model.fills_wedge else DENOISED
 
     def output(self, tomogram: Tomogram, part: str = "") -> Path:
         """File for a tomogram's result."""
         p = self.parameters
-        return self.folder / f"{p.output_prefix}{tomogram.name}{part}.{p.output_format}"
+        return (
+            folder_of(p, self.model) / f"{p.output_prefix}{tomogram.name}{part}.{p.output_format}"
+        )
+
+
+def _place(model: Checkpoint) -> tuple[str, Path]:
+    return CORRECTED if model.fills_wedge else DENOISED
+
+
+def folder_of(parameters: PredictParameters, model: Checkpoint) -> Path:
+    """Where the results are written."""
+    return parameters.output_dir or _place(model)[1]
 
 
 def predict(parameters: PredictParameters) -> int:
@@ -108,13 +111,17 @@ def predict(parameters: PredictParameters) -> int:
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
-    restorer = make_restorer(parameters)
-    begin(parameters, table.path, restorer.folder, tomograms)
+    _, model = _networks(parameters)
+    if parameters.cluster is None:
+        choose_devices(parameters.gpuID)
+    folder = folder_of(parameters, model)
+    begin(parameters, table.path, folder, tomograms)
+    return for_each(parameters, table.path, tomograms, prepare, "restored", folder)
 
-    def work(tomogram: Tomogram, label: str) -> None:
-        restore_one(restorer, tomogram, table.path, label)
 
-    return for_each(tomograms, work, "restored", restorer.folder)
+def prepare(parameters: PredictParameters) -> Work:
+    """Make ready what restores a tomogram, in the process that does it: networks on devices."""
+    return partial(restore_one, make_restorer(parameters))
 
 
 def predict_after(parameters: TrainParameters, networks: Sequence[Path]) -> None:
@@ -153,11 +160,36 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     InputError
         For a model that cannot be read, or two that do not belong together.
     """
-    format_to_write(Path(f"*.{parameters.output_format}"), parameters.dtype)
     devices = choose_devices(parameters.gpuID)
     use_threads(parameters.ncpus)
-    paths = [parameters.model] + ([parameters.model2] if parameters.model2 else [])
-    models = [Checkpoint.load(path) for path in paths]
+    networks, model = _networks(parameters)
+    precision = autocast_type(devices[0], parameters.mixed_precision)
+    replicas = Replicas([network.network() for network in networks], devices, precision)
+    log.info(
+        "%s: %s, %s, CTF_mode %s, on %s",
+        parameters.model,
+        model.method,
+        counted(model.epoch, "epoch"),
+        model.usage.treatment.mode,
+        describe(devices),
+    )
+    return Restorer(model, replicas, parameters, _key(_paths(parameters), parameters, model))
+
+
+def _paths(parameters: PredictParameters) -> list[Path]:
+    return [parameters.model] + ([parameters.model2] if parameters.model2 else [])
+
+
+def _networks(parameters: PredictParameters) -> tuple[list[Checkpoint], Checkpoint]:
+    """The networks as they were saved, and the first one as it is to be used.
+
+    Raises
+    ------
+    InputError
+        For one that cannot be read, or two that do not belong together.
+    """
+    format_to_write(Path(f"*.{parameters.output_format}"), parameters.dtype)
+    models = [Checkpoint.load(path) for path in _paths(parameters)]
     first, last = models[0], models[-1]
     for name, one, other in (
         ("method", first.method, last.method),
@@ -185,18 +217,7 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
     usage = replace(first.usage, treatment=treatment)
     if parameters.apply_mw_x1 is not None:
         usage = replace(usage, apply_mw_x1=parameters.apply_mw_x1)
-    model = replace(first, usage=usage)
-    precision = autocast_type(devices[0], parameters.mixed_precision)
-    replicas = Replicas([m.network() for m in models], devices, precision)
-    log.info(
-        "%s: %s, %s, CTF_mode %s, on %s",
-        parameters.model,
-        model.method,
-        counted(model.epoch, "epoch"),
-        treatment.mode,
-        describe(devices),
-    )
-    return Restorer(model, replicas, parameters, _key(paths, parameters, model))
+    return models, replace(first, usage=usage)
 
 
 def _refuse_dependent(first: Checkpoint, second: Checkpoint, path: Path) -> None:
@@ -246,8 +267,8 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
     return said[:LABEL_LETTERS]
 
 
-def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str) -> None:
-    """Restore one tomogram, unless it is there already, and note it in the table."""
+def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str, Path | None]:
+    """Restore one tomogram, unless it is there already; return what to note in its row."""
     parameters, model = restorer.parameters, restorer.model
     sources = input_paths(
         tomogram, reads_halves=model.reads_halves, input_column=parameters.input_column
@@ -266,8 +287,7 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
     }
     if not parameters.overwrite and all(map(is_labelled, paths, notes)):
         log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
-        update(table, tomogram.index, columns)
-        return
+        return columns
     named = [tomogram.full, tomogram.half1, tomogram.half2, tomogram.deconvolved, tomogram.mask]
     inputs = [*sources, *(path for path in (*named, tomogram.ground_truth) if path is not None)]
     for source, path in itertools.product(inputs, paths):
@@ -288,13 +308,13 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, table: Path, label: str)
                 "one tile does not fit into the GPU's memory; free some of it, train with a "
                 "smaller cube_size, or use --gpuID cpu"
             )
-    update(table, tomogram.index, columns)
     if parameters.save_slices:
         drawn = {
             "input": Indexed([h.volume for h in halves]),
             "restored": Indexed([open_volume(output)]),
         }
         compare_picture(output.with_suffix(".png"), drawn, geometry.pixel_size, tomogram.name)
+    return columns
 
 
 def _tiles(restorer: Restorer, shape: Shape) -> tuple[list[AxisTiling], list[AxisTiling]]:

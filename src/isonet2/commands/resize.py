@@ -18,11 +18,14 @@ from isonet2.data.inputs import edges
 from isonet2.data.labels import refuse_foreign
 from isonet2.data.models import Points
 from isonet2.data.names import stem
+from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, find_table
 from isonet2.data.volumes import Triple, Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.parameters import ResizeParameters, write_parameters
+from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.resampling import coarse_length, coarsen, grid_ratio
+from isonet2.runs.each import Work, outcomes
 
 log = logging.getLogger(__name__)
 
@@ -94,25 +97,38 @@ def _resize_table(p: ResizeParameters) -> Path:
     if path.resolve() == p.volumes.resolve():
         raise InputError(f"output_dir {p.output_dir}: holds {p.volumes} itself; choose another")
     chosen = table.select(p.tomo_idx)
-    plans = {tomogram.index: _plan(p, tomogram) for tomogram in chosen}
-    cells: dict[int, Mapping[str, object]] = {}
     for tomogram in chosen:
-        plan = plans[tomogram.index]
+        _plan(p, tomogram)
+    make_folder(p.output_dir)
+    cells: dict[int, Mapping[str, object]] = {}
+    with ProgressFile(p.output_dir, p.command, FILE_NAME) as progress:
+        for tomogram, outcome in outcomes(p, chosen, prepare, "binned", progress):
+            if outcome.columns is None:
+                raise InputError(f"{tomogram.name}: {outcome.said}; no table was written")
+            cells[tomogram.index] = outcome.columns
+    old = keep_old(path)
+    if old is not None:
+        log.warning("%s existed; the old table is now %s", path, old)
+    _write_table(path, table, {tomogram.index: cells[tomogram.index] for tomogram in chosen})
+    write_parameters(p, p.output_dir)
+    log.info("wrote %s", path)
+    return path
+
+
+def prepare(p: ResizeParameters) -> Work:
+    """What bins the volumes of one tomogram."""
+
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        plan = _plan(p, tomogram)
         found: dict[str, object] = {}
         for column, source in plan.files.items():
             output = _output(p.output_dir / FOLDERS[column], tomogram.name, source.path)
             _bin(source, output, plan.ratio, plan.size, is_mask=column == MASK)
             found[column] = output
-        found |= _other_cells(p, tomogram, plan)
-        cells[tomogram.index] = found
-        _tell(tomogram.name, plan.size, plan.ratio)
-    old = keep_old(path)
-    if old is not None:
-        log.warning("%s existed; the old table is now %s", path, old)
-    _write_table(path, table, cells)
-    write_parameters(p, p.output_dir)
-    log.info("wrote %s", path)
-    return path
+        _tell(label, plan.size, plan.ratio)
+        return found | _other_cells(p, tomogram, plan)
+
+    return work
 
 
 @dataclass(frozen=True, slots=True)

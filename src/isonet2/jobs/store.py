@@ -149,6 +149,7 @@ class Jobs:
         priority: int = 0,
         number_of_gpus: int = 0,
         now: bool = False,
+        lane: str = LOCAL,
     ) -> Job:
         """Queue any program, given as words; it runs in the project."""
         if not re.fullmatch(r"[A-Za-z]\w*", kind):
@@ -163,6 +164,7 @@ class Jobs:
             "after": sorted(waited_for(after, self.list())),
             "gpus": number_of_gpus,
             "now": now,
+            "lane": lane,
             "submitted": time.time(),
         }
         return self._begin(folder, record, {"name": name, "priority": priority})

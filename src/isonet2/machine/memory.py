@@ -6,6 +6,9 @@ from pathlib import Path
 
 from isonet2.machine.cgroups import MEMBERSHIP, ROOT, groups, words
 
+SHARE = "ISONET2_SHARE"
+"""Environment variable that says among how many processes of one run the memory is shared."""
+
 
 def memory_limit() -> int:
     """Bytes of memory that this process may use, by the machine, its limits and its cgroups."""
@@ -13,7 +16,8 @@ def memory_limit() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         limits.append(soft)
-    return min([*limits, *_cgroup_limits(MEMBERSHIP, ROOT)])
+    limits += _cgroup_limits(MEMBERSHIP, ROOT)
+    return min(limits) // int(os.environ.get(SHARE, "1"))
 
 
 def _cgroup_limits(membership: Path, root: Path) -> list[int]:

@@ -13,11 +13,12 @@ from isonet2.parameters.shared import (
     GpuIds,
     Indices,
     Processors,
+    SpreadParameters,
     StarParameters,
 )
 
 
-class DeconvParameters(StarParameters):
+class DeconvParameters(SpreadParameters, StarParameters):
     """Deconvolve the CTF from tomograms: more contrast, by a Wiener weight in Fourier space."""
 
     command: ClassVar[str] = "deconv"
@@ -48,7 +49,7 @@ class DeconvParameters(StarParameters):
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
 
-class MakeMaskParameters(StarParameters):
+class MakeMaskParameters(SpreadParameters, StarParameters):
     """Make masks that keep the specimen and leave out empty regions."""
 
     command: ClassVar[str] = "make_mask"
@@ -80,7 +81,7 @@ class MakeMaskParameters(StarParameters):
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
 
-class PredictParameters(StarParameters):
+class PredictParameters(SpreadParameters, StarParameters):
     """Restore tomograms with a trained network."""
 
     command: ClassVar[str] = "predict"

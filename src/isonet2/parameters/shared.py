@@ -199,3 +199,31 @@ class OpticsParameters(Parameters):
     """Spherical aberration."""
     ac: Annotated[Fraction, Shown("Basic")] = 0.1
     """Amplitude contrast."""
+
+
+def _cluster(value: str | None, info: ValidationInfo) -> str | None:
+    if value is None or value.casefold() == "local":
+        return value and "local"
+    if Path(value).suffix.lower() in (".yaml", ".yml"):
+        if not Path(value).expanduser().is_file():
+            raise ValueError(f"{info.field_name} = {value}: there is no such file.")
+        return str(Path(value).expanduser())
+    if re.fullmatch(r"(tcp|tls)://[\w.\[\]:-]+:\d+", value):
+        return value
+    raise ValueError(
+        f"{info.field_name} = {value} is not allowed: give local, the address of a Dask scheduler "
+        "such as tls://node1:8786, or a YAML file that describes jobs of a cluster."
+    )
+
+
+class SpreadParameters(Parameters):
+    """A command that takes one tomogram after the other, or several at the same time."""
+
+    cluster: Annotated[
+        str | None,
+        AfterValidator(_cluster),
+        Shown("Basic", form="local, an address such as tls://node1:8786, or a YAML file"),
+    ] = None
+    """Work on several tomograms at the same time: local takes a process for each GPU, or for each
+    share of the cores; an address takes the workers of a Dask scheduler that runs; a YAML file
+    starts jobs on a cluster. None takes one tomogram after the other here."""

@@ -20,6 +20,7 @@ from isonet2.parameters.shared import (
     FilePath,
     GpuIds,
     Indices,
+    SpreadParameters,
     StarParameters,
 )
 from isonet2.parameters.words import parted
@@ -52,7 +53,7 @@ def _cube_sizes(value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]
     return value
 
 
-class ResizeParameters(Parameters):
+class ResizeParameters(SpreadParameters):
     """Bin tomograms to a larger voxel by Fourier cropping, with exact headers.
 
     A STAR table gives a new table with every volume that it lists; a volume gives a volume.

@@ -1,18 +1,26 @@
-"""Tomograms one after the other; one that fails does not stop the others."""
+"""Tomograms one after the other, or several at a time; one that fails stops no other."""
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from isonet2.data.blocks import cell
 from isonet2.data.files import make_folder
 from isonet2.data.formats import BY_SUFFIX
-from isonet2.data.star import Tomogram, refuse_unwritable, rows_of
+from isonet2.data.progress import ProgressFile
+from isonet2.data.star import Tomogram, refuse_unwritable, rows_of, update
 from isonet2.data.tomograms import resolve
 from isonet2.errors import InputError, few, sentence
+from isonet2.jobs.cluster import CORES, DEATHS, GPU, crew
 from isonet2.parameters import write_parameters
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.record import FILE_NAME, read_values
+from isonet2.parameters.shared import SpreadParameters
+from isonet2.reports.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +86,50 @@ def _table_of(record: Path, model: type[Parameters]) -> Path | None:
     return table if table.is_file() else None
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one tomogram.
+
+    Attributes
+    ----------
+    columns
+        What to note in its row of the table; None where it failed.
+    said
+        What went wrong, in a sentence or with the traceback of a fault of ours.
+    messages
+        What was logged on another process: level and text.
+    """
+
+    columns: Mapping[str, object] | None
+    said: str = ""
+    messages: tuple[tuple[int, str], ...] = ()
+
+
+Work = Callable[[Tomogram, str], Mapping[str, object]]
+"""Takes a tomogram, and its name with its number among the others; gives what to note of it."""
+P = TypeVar("P", bound=SpreadParameters)
+
+
 def for_each(
+    parameters: P,
+    table: Path,
     tomograms: Sequence[Tomogram],
-    work: Callable[[Tomogram, str], None],
+    prepare: Callable[[P], Work],
     done: str,
     folder: Path,
 ) -> int:
-    """Do something with every tomogram, and say at the end how many it went well with.
+    """Do something with every tomogram, note it, and say at the end how many it went well with.
 
     Parameters
     ----------
+    parameters
+        Of the command; `cluster` says where the work is done.
+    table
+        STAR file in which results are noted, by this process alone.
     tomograms
         All of them.
-    work
-        Takes a tomogram, and its name with its number among the others.
+    prepare
+        Function of a module that makes ready, once for each process, what does the work.
     done
         What was done, for messages: "deconvolved".
     folder
@@ -103,19 +141,147 @@ def for_each(
         Exit status: 0 when all went well, else 2.
     """
     failed = []
-    for number, tomogram in enumerate(tomograms, start=1):
-        try:
-            work(tomogram, f"{tomogram.name} ({number} of {len(tomograms)})")
-        except Exception as error:
-            said = sentence(error) if isinstance(error, OSError) else None
-            if isinstance(error, InputError):
-                said = str(error).removeprefix(f"{tomogram.name}: ")
-            if said is None:
-                log.exception("%s: could not be %s", tomogram.name, done)
+    with ProgressFile(folder, parameters.command, FILE_NAME) as progress:
+        for tomogram, outcome in outcomes(parameters, tomograms, prepare, done, progress):
+            if outcome.columns is None:
+                failed.append(tomogram.name)
             else:
-                log.error("%s: %s", tomogram.name, said)
-            failed.append(tomogram.name)
-    log.info("%d %s in %s", len(tomograms) - len(failed), done, folder)
-    if failed:
-        log.error("%d failed: %s", len(failed), few(failed))
+                update(table, tomogram.index, outcome.columns)
+        log.info("%d %s in %s", len(tomograms) - len(failed), done, folder)
+        if failed:
+            text = f"{len(failed)} failed: {few(failed)}"
+            log.error(text)
+            progress.fail(text)
     return 2 if failed else 0
+
+
+def outcomes(
+    parameters: P,
+    tomograms: Sequence[Tomogram],
+    prepare: Callable[[P], Work],
+    done: str,
+    progress: ProgressFile,
+) -> Iterator[tuple[Tomogram, Outcome]]:
+    """Do something with every tomogram, and give what became of each as it comes.
+
+    See `for_each` for the parameters.
+    """
+    labels = [f"{t.name} ({n} of {len(tomograms)})" for n, t in enumerate(tomograms, start=1)]
+    progress.report(tomogram=0, tomograms=len(tomograms))
+    found = _here if parameters.cluster is None else _spread
+    pairs = found(parameters, tomograms, labels, prepare, done, progress)
+    for number, (tomogram, outcome) in enumerate(pairs, start=1):
+        for level, text in outcome.messages:
+            log.log(level, "%s", text)
+        if outcome.columns is None:
+            log.error("%s: %s", tomogram.name, outcome.said)
+        progress.report(tomogram=number)
+        yield tomogram, outcome
+
+
+def _here(
+    parameters: P,
+    tomograms: Sequence[Tomogram],
+    labels: Sequence[str],
+    prepare: Callable[[P], Work],
+    done: str,
+    progress: ProgressFile,
+) -> Iterator[tuple[Tomogram, Outcome]]:
+    """One after the other in this process."""
+    if not tomograms:
+        return
+    work = prepare(parameters)
+    for tomogram, label in zip(tomograms, labels, strict=True):
+        progress.report(message=label)
+        yield tomogram, _attempt(work, tomogram, label, done)
+
+
+def _spread(
+    parameters: P,
+    tomograms: Sequence[Tomogram],
+    labels: Sequence[str],
+    prepare: Callable[[P], Work],
+    done: str,
+    progress: ProgressFile,
+) -> Iterator[tuple[Tomogram, Outcome]]:
+    """Several at the same time by the processes of a cluster."""
+    on_gpus = "gpuID" in type(parameters).model_fields
+    ids = getattr(parameters, "gpuID", None)
+    place = str(parameters.cluster)
+    with (
+        crew(place, ids, on_gpus=on_gpus, tasks=len(tomograms)) as workers,
+        progress_bar(done, len(tomograms)) as bar,
+    ):
+        calls = [
+            (prepare, parameters, tomogram, label, done)
+            for tomogram, label in zip(tomograms, labels, strict=True)
+        ]
+        for count, (number, result) in enumerate(workers.each(_at_worker, calls), start=1):
+            bar.update(count, len(tomograms), f"{workers.size} workers")
+            progress.report(workers=workers.size, message=labels[number])
+            if isinstance(result, BaseException):
+                result = Outcome(None, f"could not be {done}: {_of_workers(result)}")
+            yield tomograms[number], result
+
+
+def _of_workers(error: BaseException) -> str:
+    """What happened to the workers of a task, in words."""
+    if type(error).__name__ == "KilledWorker":
+        return f"{DEATHS + 1} workers died over it; does its memory suffice?"
+    return f"{type(error).__name__}: {error}"
+
+
+def _attempt(work: Work, tomogram: Tomogram, label: str, done: str) -> Outcome:
+    try:
+        return Outcome(work(tomogram, label))
+    except InputError as error:
+        return Outcome(None, str(error).removeprefix(f"{tomogram.name}: "))
+    except Exception as error:
+        said = sentence(error) if isinstance(error, OSError) else None
+        return Outcome(None, said or f"could not be {done}\n{traceback.format_exc()}")
+
+
+_ready: dict[tuple[object, ...], Work] = {}
+
+
+def _at_worker(
+    prepare: Callable[[P], Work], parameters: P, tomogram: Tomogram, label: str, done: str
+) -> Outcome:
+    """One tomogram on a worker, which keeps what it has made ready for the next one."""
+    heard = _Listener()
+    package = logging.getLogger("isonet2")
+    package.setLevel(logging.INFO)
+    package.addHandler(heard)
+    try:
+        key = (prepare, parameters)
+        if key not in _ready:
+            _ready.clear()
+            _ready[key] = prepare(_adapted(parameters))
+        outcome = _attempt(_ready[key], tomogram, label, done)
+    except InputError as error:
+        outcome = Outcome(None, str(error))
+    finally:
+        package.removeHandler(heard)
+    return replace(outcome, messages=tuple(heard.messages))
+
+
+def _adapted(parameters: P) -> P:
+    """The parameters for a worker: on its own GPU, and with its share of the cores."""
+    own: dict[str, object] = {}
+    if os.environ.get(GPU) and "gpuID" in type(parameters).model_fields:
+        own["gpuID"] = os.environ[GPU]
+    if os.environ.get(CORES) and getattr(parameters, "ncpus", 1) is None:
+        own["ncpus"] = int(os.environ[CORES])
+    return parameters.model_copy(update=own)
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged, to be said where the user is."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.messages: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        self.messages.append((record.levelno, self.format(record)))

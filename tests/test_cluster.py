@@ -1,0 +1,215 @@
+"""Tomograms by several processes of this machine; tests/test_slurm.py has those of a cluster."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from job_helpers import offer, soon
+from preparing import volume
+
+from isonet2.cli import main
+from isonet2.data.progress import read_progress
+from isonet2.data.star import TomogramTable
+from isonet2.data.volumes import open_volume
+from isonet2.jobs import cluster, gpus
+from isonet2.machine.memory import SHARE, memory_limit
+from isonet2.parameters import DeconvParameters, PredictParameters
+from isonet2.runs import each
+from isonet2.runs.each import for_each
+
+pytestmark = pytest.mark.slow
+SOURCES = f"{Path(__file__).parents[1] / 'src'}{os.pathsep}{Path(__file__).parent}"
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Six small tomograms and their table, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", SOURCES)
+    offer(monkeypatch, tmp_path / "locks", "")
+    for number in range(1, 7):
+        volume(Path(f"full/TS_{number:02}.mrc"), number)
+    assert main(["prepare_star", "full", "--defocus", "30000"]) == 0
+    yield Path("tomograms.star")
+    gpus.visible.cache_clear()
+
+
+def whole(path):
+    opened = open_volume(path)
+    return opened.read(tuple(slice(0, n) for n in opened.shape))
+
+
+def parameters(folder, **values):
+    return DeconvParameters(star_file="tomograms.star", output_dir=folder, **values)
+
+
+def test_processes_here_do_what_one_does(table, caplog):
+    assert main(["deconv", str(table), "-o", "one", "--ncpus", "1"]) == 0
+    assert main(["deconv", str(table), "-o", "many", "--cluster", "local", "--ncpus", "1"]) == 0
+    for number in range(1, 7):
+        name = f"TS_{number:02}_deconv.mrc"
+        both = [whole(Path(folder, name)) for folder in ("one", "many")]
+        np.testing.assert_array_equal(*both)
+    noted = [tomogram.deconvolved for tomogram in TomogramTable.read(table).tomograms]
+    assert [path.parent.name for path in noted] == ["many"] * 6
+    assert "working with 2 processes on 1 cores each" in caplog.text
+    assert "TS_06 (6 of 6): defocus 30000 A" in caplog.text  # said by a worker
+    told = read_progress(Path("many"))
+    assert (told.state, told.tomogram, told.tomograms, told.command) == (
+        "succeeded", 6, 6, "deconv",
+    )  # fmt: skip
+
+
+def test_a_worker_that_dies_gives_its_tomogram_back_and_no_failure_stops_another(table, caplog):
+    from cluster_work import prepare
+
+    folder = Path("out")
+    folder.mkdir()
+    tomograms = TomogramTable.read(table).tomograms
+    status = for_each(
+        parameters(folder, cluster="local"), table, tomograms, prepare, "done", folder
+    )
+    assert status == 2
+    noted = {t.index: t.mask for t in TomogramTable.read(table).tomograms}
+    assert {index for index, path in noted.items() if path is not None} == {1, 2, 6}
+    assert "TS_03: has no use" in caplog.text
+    assert re.search(r"TS_04: could not be done\n.*ZeroDivisionError", caplog.text, re.DOTALL)
+    assert "TS_05: could not be done: 4 workers died over it" in caplog.text
+    assert re.search(r"TS_01 \(1 of 6\) by \d+", caplog.text)
+    told = read_progress(folder)
+    assert (told.state, told.message) == ("failed", "3 failed: TS_03, TS_04, TS_05")
+
+
+def test_a_worker_keeps_what_it_made_ready(table):
+    from cluster_work import prepare
+
+    folder = Path("out")
+    folder.mkdir()
+    tomograms = [t for t in TomogramTable.read(table).tomograms if t.index in (1, 6)] * 4
+    assert (
+        for_each(parameters(folder, cluster="local"), table, tomograms, prepare, "x", folder) == 0
+    )
+    assert len(list(folder.glob("ready_*"))) <= 2
+
+
+def test_ctrl_c_ends_all_and_keeps_what_is_done(table):
+    Path("out").mkdir()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from cluster_work import slow\n"
+        "from isonet2.data.star import TomogramTable; from isonet2.runs.each import for_each\n"
+        "from isonet2.parameters import DeconvParameters\n"
+        "if __name__ == '__main__':\n"
+        "    p = DeconvParameters(star_file='tomograms.star', output_dir='out', cluster='local')\n"
+        "    table = TomogramTable.read(p.star_file)\n"
+        "    for_each(p, table.path, table.tomograms, slow, 'done', p.output_dir)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, Path(__file__).parent], stderr=subprocess.PIPE, text=True
+    )
+    soon(lambda: Path("out/began_2").exists() and Path("out/began_3").exists(), 180)
+    soon(lambda: read_progress(Path("out")).tomogram == 1, 60)
+    workers = _children(run.pid)
+    assert workers
+    run.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in run.communicate(timeout=120)[1]
+    soon(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 60)
+    noted = {t.index: t.mask for t in TomogramTable.read(table).tomograms}
+    assert {index for index, path in noted.items() if path is not None} == {1}
+    assert read_progress(Path("out")).state == "cancelled"
+
+
+def _children(pid):
+    from isonet2.jobs.descendants import below
+
+    return below(pid)
+
+
+def test_a_scheduler_that_runs_is_used(table, tmp_path, caplog):
+    tools = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+             "--port", "0", "--no-dashboard", "--scheduler-file", "scheduler.json"],
+            stderr=subprocess.DEVNULL,
+        )
+    ]  # fmt: skip
+    try:
+        soon(Path("scheduler.json").exists, 120)
+        address = re.search(r"tcp://[\d.:]+", Path("scheduler.json").read_text())[0]
+        tools.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
+                 "--no-dashboard", "--no-nanny"],
+                stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+        words = ["deconv", str(table), "-o", "out", "--cluster", address, "--tomo_idx", "1,2"]
+        assert main(words) == 0
+        assert sorted(path.name for path in Path("out").glob("*.mrc")) == [
+            "TS_01_deconv.mrc", "TS_02_deconv.mrc",
+        ]  # fmt: skip
+    finally:
+        for tool in tools:
+            tool.terminate()
+            tool.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("nowhere", "cluster = nowhere is not allowed: give local, the address"),
+        ("none.yaml", "cluster = none.yaml: there is no such file"),
+        ("moon.yaml", "moon.yaml: kind must be one of slurm, pbs, sge, lsf, htcondor"),
+        ("odd.yaml", "odd.yaml: corse is not known; see docs/cluster.md"),
+        ("tcp://127.0.0.1:1", "cluster tcp://127.0.0.1:1: nobody answers there"),
+    ],
+)
+def test_what_is_no_cluster_is_refused(table, capsys, monkeypatch, value, said):
+    Path("moon.yaml").write_text("kind: moon\n")
+    Path("odd.yaml").write_text("kind: slurm\ncorse: 4\n")
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    assert main(["deconv", str(table), "--cluster", value]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_the_extra_it_is_named(table, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    assert main(["deconv", str(table), "--cluster", "local"]) == 2
+    assert "distributed is missing; pip install isonet2[cluster]" in capsys.readouterr().err
+
+
+def test_a_worker_takes_its_own_gpu_and_its_share(monkeypatch):
+    monkeypatch.setenv(cluster.GPU, "GPU-aaaa0001")
+    monkeypatch.setenv(cluster.CORES, "3")
+    before = memory_limit()
+    monkeypatch.setenv(SHARE, "4")
+    assert memory_limit() == before // 4
+    own = each._adapted(PredictParameters(star_file="t.star", model="m.pt", gpuID="0,1"))
+    assert (own.gpuID, own.ncpus) == ("GPU-aaaa0001", 3)
+    assert each._adapted(parameters("o", ncpus=2)).ncpus == 2
+
+
+def test_a_process_for_each_gpu_that_was_chosen(monkeypatch, tmp_path):
+    import distributed
+
+    made = {}
+    offer(monkeypatch, tmp_path, "GPU-aaaa0001,GPU-bbbb0002,GPU-cccc0003")
+    monkeypatch.setattr(distributed, "SpecCluster", lambda **options: made.update(options))
+
+    def told(ids, tasks=9):
+        cluster._here("local", ids, True, tasks)
+        return [worker["options"]["env"][cluster.GPU] for worker in made["workers"].values()]
+
+    assert told("2,0") == ["GPU-cccc0003", "GPU-aaaa0001"]
+    assert told(None) == ["GPU-aaaa0001", "GPU-bbbb0002", "GPU-cccc0003"]
+    assert told(None, tasks=1) == ["GPU-aaaa0001"]
+    assert set(told("cpu")) == {""}
+    for worker in made["workers"].values():
+        assert worker["options"]["protocol"] == "tls://"
+        assert worker["options"]["dashboard"] is False
+    gpus.visible.cache_clear()

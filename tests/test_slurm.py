@@ -1,0 +1,197 @@
+"""Jobs on a real SLURM."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import slurm
+from job_helpers import ended, offer, python, soon
+
+from isonet2.cli import main
+from isonet2.errors import InputError
+from isonet2.jobs import Jobs, gpus, lanes, start
+from isonet2.parameters import PsfParameters
+
+pytestmark = pytest.mark.slow
+
+WAIT = "import os, time; print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); time.sleep(120)"
+SAVES = """
+import sys, time
+try:
+    print("on", flush=True)
+    time.sleep(120)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    print("saved", flush=True)
+    sys.exit(130)
+"""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    if what := slurm.missing():
+        assert "CI" not in os.environ, f"these tests need {what}"
+        pytest.skip(f"needs {what}")
+    running = slurm.Slurm(tmp_path_factory.mktemp("slurm"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def jobs(cluster, tmp_path, monkeypatch):
+    """A project whose lane `slurm` is the real one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(lanes, "FRESH", 0.0)
+    offer(monkeypatch, tmp_path / "locks", "")
+    project = Jobs(tmp_path)
+    (tmp_path / ".isonet/lanes").mkdir(parents=True)
+    (tmp_path / ".isonet/lanes/here.yaml").write_text(
+        "like: slurm\nrequest: {cpus: 1, memory: 100M, time: '0:10:00'}\n"
+    )
+    yield project
+    for job in project.list():
+        with suppress(InputError):
+            project.cancel(job.number, grace=0.5)
+    soon(lambda: asked(project) and all(job.has_ended for job in project.list()), 60)
+    for process in start._started:
+        process.wait(30)
+    gpus.visible.cache_clear()
+
+
+def asked(project):
+    project.ask_schedulers()
+    return True
+
+
+def program(jobs, argv, **options):
+    """Submit any program to the lane."""
+    return jobs.submit_program(argv, lane="here", **options)
+
+
+def status(jobs, number):
+    jobs.ask_schedulers()
+    return jobs.show(number).status
+
+
+def test_a_command_runs_on_the_cluster(jobs, capsys):
+    assert main(["submit", "--lane", "here", "psf", "--tilt_max", "40"]) == 0
+    assert capsys.readouterr().out == "job 1: psf/job001\n"
+    (job,) = ended(jobs, 1)
+    assert (job.status, job.exit_code) == ("succeeded", 0), (job.folder / "batch.txt").read_text()
+    assert (job.folder / "psf.mrc").exists()
+    assert (
+        (job.folder / "script.sh").read_text().startswith("#!/bin/bash\n#SBATCH --job-name=psf-1")
+    )
+
+
+def test_gpus_are_those_that_slurm_gives_and_the_third_waits_for_them(jobs):
+    for _ in range(3):
+        program(jobs, python(WAIT), number_of_gpus=1)
+    for number in (1, 2):
+        soon(lambda number=number: status(jobs, number) == "running")
+    third = soon(lambda: asked(jobs) and "Resources" in jobs.show(3).reason and jobs.show(3))
+    assert (third.status, third.reason) == ("queued", "PENDING (Resources)")
+    assert {jobs.show(n).devices for n in (1, 2)} == {("0",), ("1",)}
+    jobs.cancel(1, grace=1)
+    soon(lambda: status(jobs, 3) == "running")
+    assert ended(jobs, 1)[0].status == "cancelled"
+
+
+def test_a_crash_shows_its_last_lines(jobs):
+    program(jobs, python("print('almost'); raise ValueError('too late')"))
+    (job,) = ended(jobs, 1)
+    assert (job.status, job.exit_code) == ("failed", 1)
+    assert job.last_lines[-1] == "ValueError: too late"
+    assert job.reason == "exit status 1: ValueError: too late"
+
+
+def test_a_job_that_we_cancel_saves_and_leaves_nobody(jobs):
+    program(jobs, python(SAVES))
+    soon(lambda: "on" in jobs.log(1)[0].decode())
+    jobs.cancel(1)
+    (job,) = ended(jobs, 1)
+    assert job.status == "cancelled"
+    assert "saved" in jobs.log(1)[0].decode()
+    soon(lambda: not processes_of(job))
+
+
+def processes_of(job):
+    from isonet2.jobs import descendants
+
+    return descendants.of_job(job.folder)
+
+
+def test_a_job_that_they_cancel_saves_and_is_seen(jobs, cluster):
+    job = program(jobs, python(SAVES))
+    soon(lambda: "on" in jobs.log(1)[0].decode())
+    cluster.told("scancel", job.batch)
+    soon(lambda: status(jobs, 1) == "cancelled")
+    assert "saved" in jobs.log(1)[0].decode()
+    waiting = [program(jobs, python(WAIT), number_of_gpus=2) for _ in range(2)][1]
+    cluster.told("scancel", waiting.batch)
+    gone = soon(lambda: status(jobs, 3) == "cancelled" and jobs.show(3))
+    assert gone.reason.startswith("the scheduler says CANCELLED")
+
+
+def test_a_bad_partition_is_refused_in_sbatchs_own_words(jobs):
+    with pytest.raises(InputError, match="invalid partition specified: mars"):
+        jobs.submit(PsfParameters(), lane="here", request={"partition": "mars"})
+    assert jobs.list() == []
+
+
+def test_dependent_jobs_wait_by_slurm_and_are_skipped_after_a_failure(jobs):
+    program(jobs, python("import time; time.sleep(3)"))
+    second = program(jobs, python("raise SystemExit(4)"), after=(1,))
+    program(jobs, ["true"], after=(2,))
+    assert second.batch is not None
+    soon(lambda: asked(jobs) and jobs.show(2).reason == "PENDING (Dependency)")
+    one, two, three = soon(lambda: asked(jobs) and ended(jobs, 1, 2, 3))
+    assert (one.status, two.status, three.status) == ("succeeded", "failed", "skipped")
+    assert one.ended <= two.started
+
+
+def test_a_local_job_waits_for_one_of_the_cluster_and_the_other_way_round(jobs):
+    program(jobs, ["true"])
+    jobs.submit_program(["true"], after=(1,))
+    last = program(jobs, ["true"], after=(2,))
+    assert last.batch is None
+    assert {job.status for job in ended(jobs, 1, 2, 3)} == {"succeeded"}
+    one, two, three = jobs.list()
+    assert one.ended <= two.started
+    assert two.ended <= three.started
+
+
+def test_a_requeued_job_goes_on_where_it_was(jobs, cluster):
+    """What SLURM starts again is one job with a second attempt."""
+    code = (
+        "import os, sys, time\n"
+        "if os.path.exists('saved'): print('going on'); sys.exit()\n"
+        "try: print('on', flush=True); time.sleep(120)\n"
+        "except KeyboardInterrupt: open('saved', 'w'); sys.exit(130)\n"
+    )
+    job = program(jobs, python(code))
+    soon(lambda: "on" in jobs.log(1)[0].decode())
+    cluster.told("scontrol", "requeue", job.batch)
+    done = soon(lambda: status(jobs, 1) == "succeeded" and jobs.show(1), 200)
+    assert done.attempt == 2
+    assert "going on" in jobs.log(1)[0].decode()
+
+
+def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, monkeypatch):
+    program(jobs, python(WAIT))
+    soon(lambda: status(jobs, 1) == "running")
+    controller = cluster.programs[1]
+    os.kill(controller.pid, signal.SIGSTOP)
+    monkeypatch.setattr(lanes, "WAIT", 2)
+    try:
+        began = time.monotonic()
+        assert status(jobs, 1) == "running"
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(controller.pid, signal.SIGCONT)
