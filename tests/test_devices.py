@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,9 @@ def test_threads_are_limited_to_what_the_process_may_use(monkeypatch):
         torch.set_num_threads(before)
 
 
+SRUN = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "2", "SLURM_STEP_NODELIST": "n[03-05,8],m1"}
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -118,16 +122,45 @@ def test_processors_of_cgroups_are_seen(tmp_path):
         ({}, None),
         ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, None),
         ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, None),
-        ({"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}, (4, 2)),
-        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "1"}, (4, 1)),
+        ({"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0"}, None),
+        (
+            {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1", "RANK": "3",
+             "MASTER_ADDR": "a", "MASTER_PORT": "5"},
+            started.Rank(3, 4, 1, 2, "a", 5, watched=True),
+        ),
+        (
+            {**SRUN, "SLURM_STEP_NUM_TASKS": "7", "SLURM_PROCID": "5", "SLURM_LOCALID": "0",
+             "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"},
+            started.Rank(5, 7, 0, 2, "n03", 15072, watched=False),
+        ),
+        (
+            {**SRUN, "SLURM_STEP_NUM_TASKS": "2", "MASTER_ADDR": "b", "MASTER_PORT": "6"},
+            started.Rank(0, 2, 0, 1, "b", 6, watched=False),
+        ),
     ],
-)
-def test_ranks_that_others_started_are_counted(monkeypatch, environment, expected):
-    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "SLURM_STEP_NUM_TASKS"):
-        monkeypatch.delenv(name, raising=False)
+)  # fmt: skip
+def test_ranks_that_others_started_are_known(monkeypatch, environment, expected):
+    alone(monkeypatch)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert started.started_ranks() == expected
+    assert started.started_rank() == expected
+
+
+def alone(monkeypatch):
+    """Take away what torchrun or srun would say."""
+    for name in [*os.environ]:
+        if name.startswith(("SLURM_", "MASTER_")) or name in (
+            "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "RANK",
+        ):  # fmt: skip
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("n1", "n1"), ("n1,n2", "n1"), ("gpu-[1-2]-ib,x", "gpu-1-ib"), ("n[07,09]", "n07")],
+)
+def test_the_first_host_of_a_list_of_nodes(nodes, first):
+    assert started.first_host(nodes) == first
 
 
 def test_memory_limits_of_cgroups_are_seen(tmp_path):
@@ -148,16 +181,53 @@ def test_memory_limits_of_cgroups_are_seen(tmp_path):
     assert 0 < memory.memory_limit() < 2**60
 
 
+def as_rank(monkeypatch, number, ranks):
+    alone(monkeypatch)
+    names = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "LOCAL_RANK": number, "RANK": number}
+    for name, value in names.items():
+        monkeypatch.setenv(name, str(value))
+
+
 def test_a_started_rank_takes_the_gpu_of_its_number(gpus, monkeypatch):
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    monkeypatch.setenv("LOCAL_RANK", "2")
+    as_rank(monkeypatch, 2, 3)
     assert devices.choose_devices(None) == [torch.device("cuda", 2)]
+    as_rank(monkeypatch, 1, 2)
+    assert devices.choose_devices("2,0") == [torch.device("cuda", 0)]
+    as_rank(monkeypatch, 0, 2)
+    assert devices.choose_devices("2,0") == [torch.device("cuda", 2)]
 
 
-def test_the_devices_that_were_asked_for_are_used_inside_a_slurm_allocation(monkeypatch):
+def test_more_ranks_than_gpus_are_refused_by_all_of_them(gpus, monkeypatch):
+    for number in (0, 3):
+        as_rank(monkeypatch, number, 4)
+        with pytest.raises(InputError, match="4 processes were started on a node, for 2 GPU"):
+            devices.choose_devices("0,1")
+
+
+def test_ranks_that_see_one_gpu_each_take_it(gpus, monkeypatch):
+    """As under srun --gpus-per-task=1."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    as_rank(monkeypatch, 1, 2)
+    assert devices.choose_devices(None) == devices.choose_devices("0") == [torch.device("cuda", 0)]
+
+
+def test_a_rank_is_one_device_wherever_it_was_started(monkeypatch):
+    """Lightning asks srun for --ntasks-per-node, and torchrun for GPUs from 0 on; we do not."""
+    alone(monkeypatch)
+    for name, value in {**SRUN, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_NTASKS", "3")
+    fabric = make_fabric([torch.device("cpu")], mixed_precision=False)
+    strategy = fabric.strategy
+    assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (3, 2, 0)
+    assert strategy.cluster_environment.creates_processes_externally
+    assert (strategy.cluster_environment.main_address, strategy.num_processes) == ("n03", 1)
+
+
+def test_inside_a_slurm_allocation_one_process_trains_alone(monkeypatch):
+    alone(monkeypatch)
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
-    fabric = make_fabric([torch.device("cpu")] * 2, mixed_precision=False)
-    assert fabric.world_size == 2
+    fabric = make_fabric([torch.device("cpu")], mixed_precision=False)
+    assert fabric.world_size == 1
     assert type(fabric.strategy.cluster_environment).__name__ == "LightningEnvironment"

@@ -1,6 +1,5 @@
 """The command line: words in, a parameter model out, a command called, an exit status back."""
 
-import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 
 from isonet2.errors import InputError, sentence
+from isonet2.logs import log_to_stderr
 from isonet2.parameters.base import Parameters, shown
 from isonet2.parameters.command_line import model_named, parse, plain
 from isonet2.parameters.commands import COMMANDS
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command's own. Any other exception passes through with its traceback.
     """
     words = [plain(word) for word in (sys.argv[1:] if argv is None else argv)]
-    _log_to_stderr()
+    log_to_stderr()
     try:
         with _ended_by_scheduler():
             return _run(words)
@@ -110,23 +110,6 @@ def _write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()
-
-
-class _Stderr(logging.Handler):
-    """Plain lines on the standard error as it is at that moment (a progress bar may guard it)."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        level = "" if record.levelno <= logging.INFO else f"{record.levelname}: "
-        sys.stderr.write(f"{level}{self.format(record)}\n")
-
-
-def _log_to_stderr() -> None:
-    """Send what the package says to the standard error."""
-    log = logging.getLogger("isonet2")
-    log.setLevel(logging.INFO)
-    if not any(isinstance(handler, _Stderr) for handler in log.handlers):
-        log.addHandler(_Stderr())
 
 
 if __name__ == "__main__":

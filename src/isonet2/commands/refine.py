@@ -1,6 +1,5 @@
 """Train a network that fills the missing wedge and takes noise away."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from isonet2.data.labels import is_average
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
-from isonet2.machine.started import started_ranks
+from isonet2.machine.started import started_rank
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
 from isonet2.runs.networks import train
 from isonet2.training.losses import LOSSES
@@ -84,17 +83,13 @@ def _is_own(full: Path | None) -> bool:
 def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
     """Run `deconv` and `make_mask`, and return parameters that train on what they made.
 
-    A process that the first one started for another GPU finds them made.
-
     Raises
     ------
     InputError
         When one of them failed, or several processes would run them at once.
     """
     made = {"input_column": "rlnDeconvTomoName", "with_mask": True}
-    if "LOCAL_RANK" in os.environ and started_ranks() is None:
-        return parameters.model_copy(update=made)
-    if started_ranks() is not None:
+    if started_rank() is not None:
         raise InputError(
             "with_deconv True: several processes would deconvolve at once; run isonet.py deconv "
             "and isonet.py make_mask first, then refine with --input_column rlnDeconvTomoName"

@@ -1,12 +1,12 @@
 """Where a run computes: GPUs by number or the processor, and in which precision."""
 
 import logging
-import os
+from collections.abc import Sequence
 
 import torch
 
 from isonet2.errors import InputError
-from isonet2.machine.started import started_ranks
+from isonet2.machine.started import Rank, started_rank
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +33,34 @@ def choose_devices(gpu_ids: str | None) -> list[torch.device]:
             gpu_ids,
         )
         return [torch.device("cpu")]
-    if gpu_ids is None and started_ranks() is not None:
-        return [torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % visible)]
+    rank = started_rank()
+    if gpu_ids is None and rank is not None:
+        return [_own(rank, range(visible), visible, gpu_ids)]
     if gpu_ids is None:
         free = [torch.cuda.mem_get_info(i)[0] for i in range(visible)]
         return [torch.device("cuda", free.index(max(free)))]
     numbers = [_number_of(part, visible) for part in gpu_ids.split(",")]
-    if None in numbers or len(set(numbers)) < len(numbers):
+    chosen = [number for number in numbers if number is not None]
+    if len(set(chosen)) < len(numbers):
         raise InputError(
             f"gpuID {gpu_ids}: {visible} GPU(s) are visible, numbered 0 to {visible - 1}; choose "
             f"among those, each once (CUDA_VISIBLE_DEVICES narrows and renumbers them)"
         )
-    return [torch.device("cuda", number) for number in numbers if number is not None]
+    if rank is not None:
+        return [_own(rank, chosen, visible, gpu_ids)]
+    return [torch.device("cuda", number) for number in chosen]
+
+
+def _own(rank: Rank, chosen: Sequence[int], visible: int, gpu_ids: str | None) -> torch.device:
+    """The GPU of one rank; where a process sees one only, the scheduler gave each its own."""
+    if visible == 1:
+        return torch.device("cuda", 0)
+    if rank.beside > len(chosen):
+        raise InputError(
+            f"gpuID {gpu_ids}: {rank.beside} processes were started on a node, for "
+            f"{len(chosen)} GPU(s); start as many as there are GPUs"
+        )
+    return torch.device("cuda", chosen[rank.local])
 
 
 def _number_of(gpu_id: str, visible: int) -> int | None:

@@ -1,12 +1,15 @@
 """Ctrl-C and the scheduler's signals, turned into a polite request to stop."""
 
+import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import current_thread, main_thread
 from types import FrameType
 
+TOGETHER = 3.0
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -15,6 +18,7 @@ class StopRequest:
     """Whether somebody asked this process to stop, and by which signal."""
 
     signal: int | None = None
+    moment: float = 0.0
 
     def __call__(self) -> bool:
         """Tell whether to stop."""
@@ -23,7 +27,11 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Catch the first signal as a request; a second one ends the program as usual."""
+    """Catch the first signal as a request; a second one ends the program as usual.
+
+    What comes within `TOGETHER` seconds is one request: a terminal, a scheduler and whoever started
+    this process may all pass on the same one.
+    """
     request = StopRequest()
     if current_thread() is not main_thread():
         yield request
@@ -31,9 +39,12 @@ def stop_request() -> Iterator[StopRequest]:
     usual = {number: signal.getsignal(number) for number in ASKING}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        request.signal = number
-        for each, handler in usual.items():
-            signal.signal(each, handler)
+        if request.signal is None:
+            request.signal, request.moment = number, time.monotonic()
+        elif time.monotonic() - request.moment > TOGETHER:
+            for each, handler in usual.items():
+                signal.signal(each, handler)
+            os.kill(os.getpid(), number)
 
     for number in ASKING:
         signal.signal(number, ask)

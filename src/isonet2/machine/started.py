@@ -1,14 +1,72 @@
-"""What torchrun or a scheduler started."""
+"""What torchrun or a scheduler started: one rank of several, and its place among them."""
 
 import os
+import re
+from dataclasses import dataclass
 
 
-def started_ranks() -> tuple[int, int] | None:
-    """Ranks and nodes that torchrun or SLURM's srun started; None when nobody did."""
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        ranks = int(os.environ.get("WORLD_SIZE", "1"))
-        nodes = max(1, ranks // int(os.environ["LOCAL_WORLD_SIZE"]))
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One of several processes that train one network.
+
+    Attributes
+    ----------
+    number, ranks
+        Its number among all, from 0, and how many there are.
+    local, beside
+        Its number among those of its node, and how many a node has at most.
+    address, port
+        Where the first of them listens.
+    watched
+        Whether whoever started them ends all when one dies.
+    """
+
+    number: int
+    ranks: int
+    local: int
+    beside: int
+    address: str
+    port: int
+    watched: bool
+
+
+def started_rank() -> Rank | None:
+    """The rank that this process is; None for a process that trains alone.
+
+    torchrun, and this program for several GPUs, say it by LOCAL_WORLD_SIZE and its sisters; srun by
+    variables of its step, however its tasks were asked for.
+    """
+    said = os.environ
+    if "LOCAL_WORLD_SIZE" in said:
+        rank = Rank(
+            number=int(said.get("RANK", "0")),
+            ranks=int(said.get("WORLD_SIZE", "1")),
+            local=int(said.get("LOCAL_RANK", "0")),
+            beside=int(said["LOCAL_WORLD_SIZE"]),
+            address=said.get("MASTER_ADDR", "127.0.0.1"),
+            port=int(said.get("MASTER_PORT", "29500")),
+            watched=True,
+        )
     else:
-        ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
-        nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
-    return (ranks, nodes) if ranks > 1 else None
+        job, step = said.get("SLURM_JOB_ID", "0"), said.get("SLURM_STEP_ID", "0")
+        rank = Rank(
+            number=int(said.get("SLURM_PROCID", "0")),
+            ranks=int(said.get("SLURM_STEP_NUM_TASKS", "1")),
+            local=int(said.get("SLURM_LOCALID", "0")),
+            beside=most_on_a_node(said.get("SLURM_STEP_TASKS_PER_NODE", "1")),
+            address=said.get("MASTER_ADDR", first_host(said.get("SLURM_STEP_NODELIST", ""))),
+            port=int(said.get("MASTER_PORT", 15000 + (int(job) * 10 + int(step)) % 15000)),
+            watched=False,
+        )
+    return rank if rank.ranks > 1 else None
+
+
+def first_host(nodes: str) -> str:
+    """The first host of a list as SLURM writes it: `n[03-05,8],m1` begins with `n03`."""
+    found = re.match(r"([^\[,]*)(?:\[(\w+)[^\]]*\])?([^\[,]*)", nodes)
+    return "".join(part or "" for part in found.groups()) if found else ""
+
+
+def most_on_a_node(tasks: str) -> int:
+    """The most tasks that a node has by a list as SLURM writes it: `2(x3),1` has 2."""
+    return max(int(number) for number in re.findall(r"(?:^|,)(\d+)", tasks))

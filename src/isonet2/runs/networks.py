@@ -15,7 +15,9 @@ from isonet2.data.pairing import unlike_sizes
 from isonet2.data.star import TomogramTable, refuse_unwritable
 from isonet2.errors import InputError
 from isonet2.machine.devices import choose_devices
+from isonet2.machine.launching import on_ranks, ranks_for
 from isonet2.machine.threads import use_threads
+from isonet2.machine.watch import watched
 from isonet2.parameters import write_parameters
 from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.progress import followed
@@ -23,6 +25,7 @@ from isonet2.runs.plan import TrainParameters, treatment_of, without_effect
 from isonet2.runs.sources import training_source
 from isonet2.runs.training_run import TrainingRun, previewed
 from isonet2.training.objectives import Method, Recipe
+from isonet2.training.state import Training
 from isonet2.training.tomogram import Source
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ def train(
     list of Path
         The checkpoints.
     """
+    if (count := ranks_for(parameters.gpuID)) > 1:
+        return on_ranks(count, train, parameters, method, table, recipe)
     if parameters.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard True: the package is missing; pip install tensorboard")
     if parameters.with_predict:
@@ -76,12 +81,18 @@ def train(
 
 
 def _go(runs: list[TrainingRun]) -> list[Path]:
+    """Begin all runs, which is where ranks meet, and train."""
+    begun = [run.begin() for run in runs]
+    with watched():
+        return _all(runs, begun)
+
+
+def _all(runs: list[TrainingRun], begun: list[Training]) -> list[Path]:
     """Train one network after the other, in a folder that no other run uses meanwhile.
 
     What an earlier run left is moved away for all of them before the first begins, so that the
     networks of two runs never stand beside each other.
     """
-    begun = [run.begin() for run in runs]
     parameters, folder = runs[0].parameters, runs[0].folder
     first = runs[0].fabric.is_global_zero
     with locked(folder / "run", timeout=1, name=folder) if first else nullcontext():

@@ -1,0 +1,112 @@
+"""Several processes that train together: started, ended, and ended with each other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rank_work
+from job_helpers import soon
+from test_devices import alone
+
+from isonet2.errors import InputError
+from isonet2.machine import launching
+from isonet2.machine.launching import on_ranks, ranks_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    alone(monkeypatch)
+    tests = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{tests.parent / 'src'}{os.pathsep}{tests}")
+
+
+def gone(folder):
+    pids = [int(path.read_text()) for path in folder.glob("*.pid")]
+    return pids and not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_ranks_form_a_group_and_the_first_answers(tmp_path):
+    before = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    assert on_ranks(2, rank_work.total, tmp_path, times=10) == (30.0, 2)
+    assert (dict(os.environ), signal.getsignal(signal.SIGTERM)) == before
+    assert gone(tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ("input", InputError, "tomograms.star: is gone; bring it back"),
+        ("fault", RuntimeError, "failed: a fault of ours"),
+        ("kill", RuntimeError, "of this training was ended by SIGKILL"),
+    ],
+)
+def test_a_rank_that_dies_ends_all(tmp_path, number, how, error, said):
+    began = time.monotonic()
+    with pytest.raises(error, match=said):
+        on_ranks(2, rank_work.one_fails, tmp_path, number, how)
+    assert time.monotonic() - began < 100  # with the start of Python and torch on a busy machine
+    assert gone(tmp_path)
+
+
+def test_the_program_that_calls_is_not_run_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, rank_work\n"
+        "from isonet2.machine.launching import on_ranks\n"
+        "print('once', flush=True)\n"
+        "print(on_ranks(2, rank_work.total, sys.argv[1], times=1))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "once\n(3.0, 2)\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ranks_are_told_to_end_and_save(tmp_path, number):
+    code = (
+        "import sys, signal, rank_work\n"
+        "from isonet2.machine.launching import on_ranks\n"
+        "try: on_ranks(2, rank_work.waits, sys.argv[1])\n"
+        "except KeyboardInterrupt: print('stopped', flush=True)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 120)
+    time.sleep(0.5)
+    run.send_signal(number)
+    assert run.communicate(timeout=90)[0] == "stopped\n"
+    assert gone(tmp_path)
+    if number == signal.SIGINT:
+        assert len(list(tmp_path.glob("*.saved"))) == 2
+
+
+def test_with_their_parent_killed_the_ranks_end(tmp_path):
+    code = "import sys, rank_work; from isonet2.machine.launching import on_ranks\n"
+    code += "on_ranks(2, rank_work.waits, sys.argv[1])\n"
+    run = subprocess.Popen([sys.executable, "-c", code, tmp_path])
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 120)
+    run.kill()
+    run.wait()
+    soon(lambda: gone(tmp_path), 60)
+
+
+def test_what_cannot_be_sent_is_said():
+    with pytest.raises(InputError, match="several GPUs: what was given cannot be sent"):
+        on_ranks(2, lambda: 3)
+
+
+def test_ranks_are_started_for_several_gpus_only(monkeypatch):
+    monkeypatch.setattr(launching, "choose_devices", lambda ids: ids.split(","))
+    assert [ranks_for(ids) for ids in (None, "cpu", "1", "0,1", "0,1,3")] == [1, 1, 1, 2, 3]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert ranks_for("0,1") == 1
