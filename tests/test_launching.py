@@ -80,7 +80,7 @@ def test_ranks_are_told_to_end_and_save(tmp_path, number):
     run = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True
     )
-    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 120)
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 240)
     time.sleep(0.5)
     run.send_signal(number)
     assert run.communicate(timeout=90)[0] == "stopped\n"
@@ -93,7 +93,7 @@ def test_with_their_parent_killed_the_ranks_end(tmp_path):
     code = "import sys, rank_work; from isonet2.machine.launching import on_ranks\n"
     code += "on_ranks(2, rank_work.waits, sys.argv[1])\n"
     run = subprocess.Popen([sys.executable, "-c", code, tmp_path])
-    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 120)
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 240)
     run.kill()
     run.wait()
     soon(lambda: gone(tmp_path), 60)

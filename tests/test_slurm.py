@@ -2,20 +2,31 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import job_helpers
 import pytest
 import slurm
-from job_helpers import ended, offer, python, soon
+import torch
+from job_helpers import offer, python
+from preparing import volume
+from quick import NAME, QUICK
 
 from isonet2.cli import main
+from isonet2.commands.refine import refine
+from isonet2.data.progress import read_progress
+from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
-from isonet2.jobs import Jobs, gpus, lanes, start
-from isonet2.parameters import PsfParameters
+from isonet2.jobs import Jobs, descendants, gpus, lanes, start
+from isonet2.parameters import PsfParameters, RefineParameters
+from isonet2.prediction.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
+SOURCES = f"{Path(__file__).parents[1] / 'src'}{os.pathsep}{Path(__file__).parent}"
 
 WAIT = "import os, time; print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); time.sleep(120)"
 SAVES = """
@@ -28,6 +39,14 @@ except KeyboardInterrupt:
     print("saved", flush=True)
     sys.exit(130)
 """
+
+
+def soon(condition, seconds=120.0):
+    return job_helpers.soon(condition, seconds)
+
+
+def ended(jobs, *numbers):
+    return job_helpers.ended(jobs, *numbers, seconds=200)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +63,7 @@ def cluster(tmp_path_factory):
 def jobs(cluster, tmp_path, monkeypatch):
     """A project whose lane `slurm` is the real one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    monkeypatch.setenv("PYTHONPATH", SOURCES)
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(lanes, "FRESH", 0.0)
@@ -58,7 +77,7 @@ def jobs(cluster, tmp_path, monkeypatch):
     for job in project.list():
         with suppress(InputError):
             project.cancel(job.number, grace=0.5)
-    soon(lambda: asked(project) and all(job.has_ended for job in project.list()), 60)
+    soon(lambda: asked(project) and all(job.has_ended for job in project.list()), 120)
     for process in start._started:
         process.wait(30)
     gpus.visible.cache_clear()
@@ -122,8 +141,6 @@ def test_a_job_that_we_cancel_saves_and_leaves_nobody(jobs):
 
 
 def processes_of(job):
-    from isonet2.jobs import descendants
-
     return descendants.of_job(job.folder)
 
 
@@ -195,3 +212,97 @@ def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, mo
         assert time.monotonic() - began < 10
     finally:
         os.kill(controller.pid, signal.SIGCONT)
+
+
+def refining(star, **values):
+    return RefineParameters(
+        star_file=star, gpuID="cpu", normalization="none", mixed_precision=False, **QUICK, **values
+    )
+
+
+def weights(path):
+    return Checkpoint.load(path).weights
+
+
+def test_a_training_that_the_time_limit_ends_goes_on_to_the_same_weights(jobs, cluster, star):
+    """TERM comes before the limit; the state is saved, and the requeued job resumes it."""
+    (whole,) = refine(refining(star, epochs=3, output_dir="whole"))
+    job = jobs.submit(refining("tomograms.star", epochs=3), lane="here")
+    soon(lambda: (job.folder / "training_state.pt").exists() or jobs.show(1).has_ended, 300)
+    cluster.told("scancel", "--signal=TERM", "--batch", job.batch)  # as --signal=B:TERM@120 does
+    soon(lambda: jobs.show(1).status in ("cancelled", "succeeded"), 120)
+    assert "everything is kept" in jobs.log(1)[0].decode()
+    cluster.told("scontrol", "requeue", job.batch)
+    soon(lambda: status(jobs, 1) == "succeeded", 400)
+    assert jobs.show(1).attempt == 2
+    first, second = weights(whole), weights(job.folder / f"{NAME}_full.pt")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_ranks_of_srun_equal_one_rank(cluster, star, monkeypatch, tmp_path):
+    """However srun counts its tasks; two pretend nodes on one machine."""
+    words = [
+        sys.executable, "-m", "isonet2", "refine", "tomograms.star", "--arch", "unet-small",
+        "--cube_size", "32", "--batch_size", "2", "--epochs", "1", "--with_preview", "False",
+        "--gpuID", "cpu", "--ncpus", "1", "--normalization", "none", "--mixed_precision", "False",
+    ]  # fmt: skip
+    environment = cluster.environment | {"PYTHONPATH": SOURCES}
+    refine(refining(star, epochs=1, output_dir="one"))
+    for name, asked_for in (("two", ["--ntasks=2"]), ("each", ["-n2", "--gpus-per-task=1"])):
+        srun = ["srun", *asked_for, "--mem=100M", *words, "-o", name]
+        done = subprocess.run(
+            srun, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == 0, done.stderr
+        first, second = (weights(tmp_path / d / f"{NAME}_full.pt") for d in ("one", name))
+        for key in first:
+            torch.testing.assert_close(first[key], second[key], atol=5e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_rank_of_srun_that_dies_ends_the_other_within_a_minute(cluster, tmp_path, number):
+    code = "import sys, rank_work; rank_work.one_fails(sys.argv[1], int(sys.argv[2]), 'kill')"
+    environment = cluster.environment | {"PYTHONPATH": SOURCES}
+    srun = ["srun", "-n2", "--mem=100M", "--kill-on-bad-exit=0", *python(code, tmp_path, number)]
+    began = subprocess.Popen(srun, env=environment, stderr=subprocess.PIPE, text=True)
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 200)
+    began_at = time.monotonic()
+    said = began.communicate(timeout=150)[1]
+    assert time.monotonic() - began_at < 100
+    assert f"process {number} of this training is gone; this one ends too" in said
+
+
+def test_twelve_tomograms_on_a_cluster_with_one_worker_killed(jobs, cluster, star, tmp_path):
+    (network,) = refine(refining(star, epochs=1))
+    for number in range(1, 13):
+        for half in ("EVN", "ODD"):
+            volume(tmp_path / half / f"TS_{number:02}_{half}.mrc", number, shape=(32, 32, 32))
+    assert main(["prepare_star", "--even", "EVN", "--odd", "ODD", "-o", "twelve.star"]) == 0
+    (tmp_path / "slurm.yaml").write_text(
+        "kind: slurm\njobs: 2\ncores: 1\nmemory: 200MB\nwalltime: '00:30:00'\n"
+        f"prologue: ['export PYTHONPATH={SOURCES}']\nscratch: scratch\n"
+    )
+    words = ["predict", "twelve.star", str(network), "--gpuID", "cpu", "--ncpus", "1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "isonet2", *words, "-o", "out", "--cluster", "slurm.yaml"],
+        env=cluster.environment | {"PYTHONPATH": SOURCES},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    soon(lambda: len(list(Path("out").glob("*.mrc"))) >= 2 or run.poll() is not None, 300)
+    first = cluster.told("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()[0]
+    cluster.told("scancel", "--signal=KILL", "--full", first)
+    said = run.communicate(timeout=400)[1]
+    assert run.returncode == 0, said
+    rows = TomogramTable.read("twelve.star").tomograms
+    assert [row.corrected.name for row in rows] == [f"TS_{n:02}.mrc" for n in range(1, 13)]
+    assert said.count("reading") >= 12
+    told = read_progress(Path("out"))
+    assert (told.state, told.tomogram, told.tomograms) == ("succeeded", 12, 12)
+    soon(lambda: not cluster.told("squeue", "--noheader", "--states=RUNNING,PENDING").strip(), 60)
+    began = subprocess.run(
+        [sys.executable, "-m", "isonet2", *words, "-o", "out"],
+        env=cluster.environment | {"PYTHONPATH": SOURCES}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert began.stderr.count("is there already") == 12

@@ -181,13 +181,7 @@ def _paths(parameters: PredictParameters) -> list[Path]:
 
 
 def _networks(parameters: PredictParameters) -> tuple[list[Checkpoint], Checkpoint]:
-    """The networks as they were saved, and the first one as it is to be used.
-
-    Raises
-    ------
-    InputError
-        For one that cannot be read, or two that do not belong together.
-    """
+    """The networks as they were saved, and the first one as it is to be used."""
     format_to_write(Path(f"*.{parameters.output_format}"), parameters.dtype)
     models = [Checkpoint.load(path) for path in _paths(parameters)]
     first, last = models[0], models[-1]

@@ -4,6 +4,7 @@ Dask does it, the extra `cluster`. One task is one tomogram. A worker that dies 
 to another one, three times at most.
 """
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,10 +54,13 @@ class Crew:
         Of Dask.
     per_task
         Dask resources that a task takes.
+    most
+        Tasks that may be at work at the same time when all workers are there.
     """
 
     client: Any
     per_task: Mapping[str, int]
+    most: int
 
     @property
     def size(self) -> int:
@@ -74,20 +78,29 @@ class Crew:
             Number of the call, and what it returned; or an exception where its workers died.
         """
         distributed = import_module("distributed")
-        futures = [
-            self.client.submit(
-                function, *call, resources=dict(self.per_task), pure=False, priority=-number
-            )
-            for number, call in enumerate(calls)
-        ]
-        numbers = {future.key: number for number, future in enumerate(futures)}
+        waiting = iter(enumerate(calls))
+        numbers: dict[str, int] = {}
+
+        def next_ones(count: int) -> list[Any]:
+            """Hand in more: no more than can be at work, since a dying worker blames all it has."""
+            futures = []
+            for number, call in itertools.islice(waiting, count):
+                future = self.client.submit(
+                    function, *call, resources=dict(self.per_task), pure=False
+                )
+                numbers[future.key] = number
+                futures.append(future)
+            return futures
+
+        done = distributed.as_completed(next_ones(self.most))
         try:
-            for future in distributed.as_completed(futures):
+            for future in done:
+                done.update(next_ones(1))
                 error = future.exception()
                 yield numbers[future.key], future.result() if error is None else error
                 future.release()
         finally:
-            self.client.cancel(futures, force=True)
+            self.client.cancel(list(done.futures), force=True)
 
 
 @contextmanager
@@ -131,18 +144,17 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
                 client = stack.enter_context(distributed.Client(cluster, timeout=PATIENCE))
             except (OSError, ValueError) as error:
                 raise InputError(f"cluster {cluster}: nobody answers there ({error})") from error
-            per_task: Mapping[str, int] = {}
-        else:
-            made = _here if cluster == "local" else _jobs
-            workers, per_task = made(cluster, gpu_ids, on_gpus, tasks)
-            stack.enter_context(workers)
-            client = stack.enter_context(distributed.Client(workers))
-        yield Crew(client, per_task)
+            most = max(1, sum(client.nthreads().values()))
+            yield Crew(client, {}, most)
+            return
+        made = _here if cluster == "local" else _jobs
+        workers, most = made(cluster, gpu_ids, on_gpus, tasks)
+        stack.enter_context(workers)
+        client = stack.enter_context(distributed.Client(workers))
+        yield Crew(client, {"tomogram": 1}, most)
 
 
-def _here(
-    cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int
-) -> tuple[Any, Mapping[str, int]]:
+def _here(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
     """A process for each GPU of this machine, or for each share of its cores."""
     distributed = import_module("distributed")
     cores = len(os.sched_getaffinity(0))
@@ -183,12 +195,10 @@ def _here(
     made = distributed.SpecCluster(
         workers=workers, scheduler=scheduler, security=security, silence_logs=logging.ERROR
     )
-    return made, {"tomogram": 1}
+    return made, count
 
 
-def _jobs(
-    cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int
-) -> tuple[Any, Mapping[str, int]]:
+def _jobs(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
     """Jobs of a scheduler, as a file says: as many as are needed, and none without work."""
     told = content_of(Path(cluster))
     kind = told.pop("kind", None)
@@ -232,6 +242,7 @@ def _jobs(
         silence_logs="error",
         **{name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
-    made.adapt(minimum=0, maximum=max(1, min(most, tasks)), interval="2s", wait_count=5)
-    log.info("working with up to %d jobs of %s (logs in %s)", min(most, tasks), kind, scratch)
-    return made, {"tomogram": 1}
+    most = max(1, min(most, tasks))
+    made.adapt(minimum=0, maximum=most, interval="2s", wait_count=5)
+    log.info("working with up to %d jobs of %s (logs in %s)", most, kind, scratch)
+    return made, most

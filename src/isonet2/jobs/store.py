@@ -320,7 +320,7 @@ class Jobs:
 
     def wake(self) -> None:
         """See that somebody starts what is queued, after a restart of the machine for instance."""
-        if any(not job.has_ended for job in self.list()):
+        if any(not job.has_ended and job.batch is None for job in self.list()):
             start.dispatcher(self.project)
 
     def _folders(self) -> Iterable[Path]:

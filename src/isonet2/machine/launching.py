@@ -94,13 +94,16 @@ def _cause(folder: Path, failed: Any) -> BaseException:
     for error in errors:
         if isinstance(error, InputError | KeyboardInterrupt):
             return error
+    for rank, failure in failed.failures.items():
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:  # which the agent sends
+            name = signal.Signals(-failure.exitcode).name
+            return RuntimeError(f"process {rank} of this training was ended by {name}")
     if errors:
         return RuntimeError(f"a process of this training failed: {errors[0]} (see above)")
-    rank, first = failed.get_first_failure()
-    how = f"ended with exit status {first.exitcode}"
-    if first.exitcode < 0:
-        how = f"was ended by {signal.Signals(-first.exitcode).name}"
-    return RuntimeError(f"process {rank} of this training {how}; the others were ended")
+    rank, failure = failed.get_first_failure()
+    return RuntimeError(
+        f"process {rank} of this training ended with exit status {failure.exitcode}"
+    )
 
 
 @contextmanager

@@ -175,8 +175,8 @@ def outcomes(
             log.log(level, "%s", text)
         if outcome.columns is None:
             log.error("%s: %s", tomogram.name, outcome.said)
-        progress.report(tomogram=number)
         yield tomogram, outcome
+        progress.report(tomogram=number)  # when it is noted
 
 
 def _here(
