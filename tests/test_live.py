@@ -174,3 +174,15 @@ def test_what_is_overtaken_is_not_computed(star, tmp_path, monkeypatch):
     assert asked[0] == 50
     assert asked[-1] == 21
     assert len(asked) <= 5
+
+
+def test_who_may_only_look_starts_nothing(star, tmp_path):
+    async def look(role):
+        async with visiting(Project.at(tmp_path), role) as user:
+            await user.open("/make_mask")
+            await user.should_see("Create Mask")
+            found = user.find(live_preview.ui.expansion).elements
+            return any(one.text == "Live preview" for one in found)
+
+    assert asyncio.run(look("writer"))
+    assert not asyncio.run(look("reader"))

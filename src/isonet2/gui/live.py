@@ -70,7 +70,8 @@ class Painter:
             if not line:
                 status = await process.wait()
                 self._process = None
-                return {"problem": f"{MODULE} ended with status {status}: {self._last_words()}"}
+                words = await asyncio.to_thread(self._last_words)
+                return {"problem": f"{MODULE} ended with status {status}: {words}"}
             self._end = asyncio.create_task(self._rest())
             answer: dict[str, Any] = json.loads(line)
             return answer

@@ -9,6 +9,7 @@ from isonet2.gui.components.fields import Choices, draw_field, offer, refresh_fi
 from isonet2.gui.components.live_preview import SLIDERS, LivePreview
 from isonet2.gui.forms import Form, group_of
 from isonet2.gui.project import Project
+from isonet2.gui.shell import may_act
 from isonet2.gui.words import t
 from isonet2.parameters.base import GROUPS
 
@@ -41,9 +42,8 @@ class FormView:
                 self.fields += [
                     draw_field(project, form, name, self.refresh, choices) for name in names
                 ]
-        self.preview = (
-            LivePreview(project, form, self.refresh) if form.model.command in SLIDERS else None
-        )
+        seen = form.model.command in SLIDERS and may_act()
+        self.preview = LivePreview(project, form, self.refresh) if seen else None
         self.problem = ui.label().classes("text-negative").props("role=alert")
         self.box = CommandBox(project, form, self.refresh)
 
