@@ -188,3 +188,17 @@ def test_files_that_other_hosts_write_stay_for_a_day(tmp_path):
     with atomic_path(tmp_path / "a.mrc") as path:
         path.touch()
     assert not theirs.exists()
+
+
+def test_a_lock_that_somebody_else_is_about_to_release_is_waited_for(tmp_path, monkeypatch):
+    refusals = iter([True, True, False])
+    usual = os.open
+
+    def refuse(*words):
+        if next(refusals):
+            raise PermissionError(13, "Permission denied")
+        return usual(*words)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with locked(tmp_path / "t.star"):
+        assert next(refusals, None) is None

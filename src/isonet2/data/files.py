@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 UNFINISHED = re.compile(r"([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}(.*)")
 """Hidden name of a file that is being written: machine, process, its start, and the ending."""
 ABANDONED = 86400.0  # seconds after which nobody writes an unfinished file of another host
+STAYS = 1.0  # seconds after which a lock is no longer that of a table being written
 LOCKING_MISSING = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _threads: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
@@ -236,20 +237,29 @@ def _opened(lock: Path, final: Path) -> int:
     Raises
     ------
     InputError
-        When it is there and may not be written.
+        When it is there, stays, and may not be written.
     """
     fresh = not lock.exists()
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError as error:
-        raise InputError(
-            f"{lock}: you may not write this file, which guards {final.name}; ask its owner to "
-            "remove it"
-        ) from error
+    end = time.monotonic() + STAYS
+    while (descriptor := _writable(lock)) is None:
+        if time.monotonic() > end:
+            raise InputError(
+                f"{lock}: you may not write this file, which guards {final.name}; ask its owner "
+                "to remove it"
+            )
+        time.sleep(0.05)
     if fresh and final.exists():
         with suppress(OSError):
             os.fchmod(descriptor, final.stat().st_mode & 0o666 | 0o600)
     return descriptor
+
+
+def _writable(lock: Path) -> int | None:
+    """Open a lock to write, or None where that is not allowed: somebody else may hold it."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return None
 
 
 def _is(descriptor: int, lock: Path) -> bool:
