@@ -46,6 +46,15 @@ def halves(tmp_path_factory):
 
 
 @pytest.fixture
+def mask_file(halves, tmp_path):
+    """A mask that keeps everything."""
+    path = tmp_path / "all.mrc"
+    voxels = np.ones(open_volume(halves[0]).shape, np.float32)
+    write_volume(path, voxels, voxel_size=10.0, label="test")
+    return path
+
+
+@pytest.fixture
 def source(halves):
     """The two halves as training sees them."""
     first, second = (Half(v, statistics(v)) for v in map(open_volume, halves[:2]))

@@ -1,5 +1,6 @@
 """Batches are put together, and steps made of them, without waiting for the device."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,9 @@ from torch.utils._pytree import tree_leaves
 
 from isonet2.data.voxels import Statistics
 from isonet2.opening.halves import Half
-from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
 from isonet2.physics.fourier import distinct_radii
+from isonet2.physics.geometry import Geometry
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.physics.wedge import measured
 from isonet2.training import assembly, objectives
@@ -141,3 +143,25 @@ def test_weights_turn_as_the_cubes_do(source):
         wide = batch.wide.first[batch.wide.rows.index(row)]
         turned = rotate_free(wide[None], rotation[None], 16)[0]
         torch.testing.assert_close(batch.weight[row][:, inside], turned[:, inside])
+
+
+def kept_on_the_device(source, count):
+    """Bytes that stay on a device when batches of different tomograms are gone."""
+    for kept in (assembly._measured, assembly._curves, objectives._edge, distinct_radii):
+        kept.cache_clear()
+    geometries = (
+        Geometry(((-60.0 + n / 10, 60.0),), ContrastTransfer(20000.0 + 100 * n), 10.0)
+        for n in range(count)
+    )
+    sources = [replace(source, geometry=geometry, count=1) for geometry in geometries]
+    assemble = Assembler(sources, CtfTreatment(mode="network"), DEVICE)
+    drawn = Subtomograms(sources, 16, seed=0)
+    for samples in drawn.batches(0, 1):
+        assemble(samples)
+    gc.collect()
+    tensors = (thing for thing in gc.get_objects() if type(thing) is torch.Tensor)
+    return sum(tensor.nbytes for tensor in tensors if tensor.device == DEVICE)
+
+
+def test_what_stays_on_the_device_does_not_grow_with_the_number_of_tomograms(source):
+    assert kept_on_the_device(source, 64) == kept_on_the_device(source, 16) > 0

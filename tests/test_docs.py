@@ -1,8 +1,18 @@
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
+import pytest
+import torch
 import yaml
+
+from isonet2.networks import build_network
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.usage import Usage
+
+OPTIONS = {"filters": 4, "levels": 2, "convolutions": 1}
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +61,29 @@ def test_every_parameter_has_a_test():
     places = make_parameters.places()
     missing = [key for key, place in places.items() if place.module and place.test is None]
     assert not missing, f"no test shows the effect of {called(missing)}"
+
+
+def blocks(page):
+    """Python blocks of a page, each under its heading."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", text, re.M | re.S)
+    return [pytest.param(code, id=title) for title, code in found]
+
+
+def test_no_block_is_missed():
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    assert len(blocks("docs/api.md")) == text.count("```python") == 6
+
+
+@pytest.mark.parametrize("code", blocks("docs/api.md"))
+def test_examples_for_python_run(code, halves, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path, name in zip(halves, ("even.mrc", "odd.mrc"), strict=False):
+        shutil.copy(path, name)
+    torch.manual_seed(0)
+    network = build_network("unet-small", **OPTIONS)
+    Checkpoint(
+        method="isonet2-n2n", reads_halves=True, fills_wedge=True, arch="unet-small",
+        usage=Usage(32, CtfTreatment()), weights=network.state_dict(), network_options=OPTIONS,
+    ).save(tmp_path / "network.pt")  # fmt: skip
+    exec(compile(code, "docs/api.md", "exec"), {"__name__": "example"})

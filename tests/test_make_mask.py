@@ -151,7 +151,7 @@ def test_a_strange_share_is_warned_of(project, caplog):
     caplog.clear()
     assert run(density_percentage=3, std_percentage=3, input_column="rlnTomoName") == 0
     assert "of the voxels" in caplog.text
-    assert "the mask that was there is now" in caplog.text
+    assert "the old mask is now" in caplog.text
     caplog.clear()
     Path("mask/a_mask.mrc").unlink()
     assert run(input_column="rlnTomoName") == 0
@@ -222,7 +222,7 @@ def test_an_earlier_mask_is_kept(project, caplog):
     edited = row.mask.read_bytes()
     assert run(**(STRICT | {"density_percentage": 30})) == 0
     assert row.mask.with_name(f"{row.mask.name}.1").read_bytes() == edited
-    assert "the mask that was there is now" in caplog.text
+    assert "the old mask is now" in caplog.text
 
 
 def test_an_output_folder_that_is_a_file_is_refused(project):

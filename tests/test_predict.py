@@ -443,3 +443,30 @@ def test_voxels_unlike_those_of_training_are_said(star, tmp_path, caplog):
 def test_a_network_of_a_users_own_method_says_how_it_is_used(star, tmp_path):
     assert go(star, save_model(tmp_path / "m.pt", "regular")) == 0
     assert open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc").shape == (48, 56, 64)
+
+
+@pytest.mark.parametrize("column", ["rlnTomoName", "rlnDeconvTomoName", None])
+def test_what_a_network_was_trained_on_is_restored_unless_told_otherwise(
+    star, halves, tmp_path, caplog, column
+):
+    """The table lists a full and a deconvolved tomogram: without a column it is the latter."""
+    caplog.set_level("INFO", logger="isonet2")
+    files = {"rlnTomoName": halves[0], "rlnDeconvTomoName": halves[1]}
+    update(star, 1, files)
+    told = {} if column is None else {"parameters": {"input_column": column}}
+    model = save_model(tmp_path / "n.pt", "isonet2", **told)
+    assert go(star, model) == 0
+    assert f"reading {files[column or 'rlnDeconvTomoName']}" in caplog.text
+    assert ("as in training" in caplog.text) == (column is not None)
+    caplog.clear()
+    assert go(star, model, input_column="rlnTomoName", overwrite=True) == 0
+    assert f"reading {halves[0]}" in caplog.text
+
+
+def test_a_row_that_lacks_what_a_network_was_trained_on_is_said(star, halves, tmp_path, caplog):
+    caplog.set_level("INFO", logger="isonet2")
+    update(star, 1, {"rlnTomoName": halves[0]})
+    told = {"parameters": {"input_column": "rlnDeconvTomoName"}}
+    assert go(star, save_model(tmp_path / "n.pt", "isonet2", **told)) == 0
+    assert "trained on rlnDeconvTomoName, which the table does not list" in caplog.text
+    assert f"reading {halves[0]}" in caplog.text

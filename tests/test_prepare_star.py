@@ -132,5 +132,8 @@ def test_averages_are_made_once_and_replace_nothing(project, caplog):
     volume(Path("EVN/TS_01_EVN.mrc"), 7)
     before = path.read_bytes()
     halves(create_average=True)
-    assert "averaged_tomos/TS_01.mrc was made of other files; it is now" in caplog.text
+    assert (
+        "averaged_tomos/TS_01.mrc existed; the old average, which was made of other files, is now"
+        in caplog.text
+    )
     assert Path("averaged_tomos/TS_01.mrc.1").read_bytes() == before

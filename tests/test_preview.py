@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from isonet2.data.run_folder import NetworkFiles
 from isonet2.data.volumes import open_volume
 from isonet2.networks import build_network
 from isonet2.physics.ctf import CtfTreatment
@@ -30,7 +31,7 @@ def network():
 
 
 def test_volume_and_measures_are_those_of_the_restored_halves(shown, network, tmp_path):
-    found = shown.make(network, CPU, tmp_path, "epoch1")
+    found = shown.make(network, CPU, NetworkFiles(tmp_path, "n2n", "unet", 32), 1)
     restored = shown.restored(network, CPU)
     written = open_volume(tmp_path / "TS_01_epoch1.mrc")
     statistics = shown.source.first.statistics
@@ -63,7 +64,7 @@ def test_a_preview_that_fails_is_a_warning(
         raise error
 
     monkeypatch.setattr(preview, where, fail)
-    assert shown.make(network, CPU, tmp_path, "epoch1") == {}
+    assert shown.make(network, CPU, NetworkFiles(tmp_path, "n2n", "unet", 32), 1) == {}
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "TS_01: the preview failed, and training goes on: " in record.message

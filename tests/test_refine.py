@@ -14,7 +14,6 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import PrepareStarParameters, RefineParameters, read_parameters
 from isonet2.prediction.checkpoint import Checkpoint
-from isonet2.training.state import STATE_FILE
 
 
 def test_a_run_leaves_network_record_history_and_pictures(star):
@@ -28,15 +27,15 @@ def test_a_run_leaves_network_record_history_and_pictures(star):
     assert paths[0].resolve() == (folder / f"{NAME}_full.pt").resolve()
     names = {p.name for p in folder.iterdir()}
     assert {
-        "params.yaml", "history.csv", "loss_full.png", STATE_FILE, f"{NAME}_epoch1_full.pt",
-        f"{NAME}_epoch2_full.pt", "TS_01_epoch2.mrc", "TS_01_epoch2.png",
+        "params.yaml", "history.csv", "loss_full.png", "training_state.pt",
+        f"{NAME}_epoch1_full.pt", f"{NAME}_epoch2_full.pt", "TS_01_epoch2.mrc", "TS_01_epoch2.png",
     } <= names  # fmt: skip
     rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(np.isfinite(float(v)) for row in rows for v in row.values())
     assert {"loss", "n2n", "mw", "cc_halves_wedge", "fsc_wedge", "cc_measured"} <= rows[0].keys()
     model = Checkpoint.load(paths[0])
-    assert (model.method, model.cube_size, model.epoch) == ("isonet2-n2n", 32, 2)
+    assert (model.method, model.usage.cube_size, model.epoch) == ("isonet2-n2n", 32, 2)
     assert model.usage.treatment.mode == "network"
     plain = torch.load(paths[0], weights_only=True)
     assert plain["parameters"]["mw_weight"] == 20

@@ -10,16 +10,22 @@ import pytest
 import torch
 from quick import NAME, QUICK
 
+from isonet2.checks.findings import Finding, Findings
 from isonet2.commands.refine import refine
 from isonet2.data.files import locked
+from isonet2.data.progress import ProgressFile, read_progress
 from isonet2.data.star import TomogramTable, update
-from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.volumes import Volume, open_volume, write_volume
 from isonet2.errors import InputError
+from isonet2.machine.started import checks, is_first, silence
+from isonet2.machine.tensors import load_tensors
 from isonet2.parameters import RefineParameters, read_parameters
+from isonet2.physics.ctf import CtfTreatment
 from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.runs import networks, preview, sources
+from isonet2.runs.preview import Preview
 from isonet2.runs.training_run import TrainingRun
 from isonet2.training.loop import Descent
-from isonet2.training.state import STATE_FILE
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 
@@ -107,16 +113,18 @@ def test_an_earlier_run_is_set_aside(star):
     given = {**QUICK, "star_file": star, "epochs": 1, "output_dir": star.parent / "o"}
     (first,) = refine(RefineParameters(**given))
     weights = Checkpoint.load(first).weights
-    other = star.parent / "o" / "network_isonet2_unet-small_32_full.pt"
-    other.write_bytes(b"of another method")
-    refine(RefineParameters(seed=1, **given))
+    mine = star.parent / "o" / "notes.txt"
+    mine.write_text("of the user")
+    refine(RefineParameters(method="isonet2", input_column=HALVES[0], seed=1, **given))
     kept = star.parent / "o" / "earlier_1"
     names = {path.name for path in kept.iterdir()}
-    assert names == {first.name, STATE_FILE, "history.csv", "loss_full.png", "params.yaml"}
+    assert names == {
+        first.name, "training_state.pt", "history.csv", "loss_full.png", "params.yaml",
+    }  # fmt: skip
+    assert not first.exists()
     old = Checkpoint.load(kept / first.name).weights
     assert all(torch.equal(old[key], weights[key]) for key in weights)
-    assert any(not torch.equal(Checkpoint.load(first).weights[key], old[key]) for key in old)
-    assert other.exists()
+    assert mine.exists()
 
 
 def test_two_runs_in_one_folder_are_refused(star):
@@ -129,7 +137,7 @@ def test_two_runs_in_one_folder_are_refused(star):
 
 def test_a_damaged_state_is_refused(star):
     refine(RefineParameters(star_file=star, epochs=1, **QUICK))
-    state = star.parent / "isonet_maps" / STATE_FILE
+    state = star.parent / "isonet_maps" / "training_state.pt"
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(InputError, match="start anew without --resume"):
         refine(RefineParameters(star_file=star, epochs=1, resume=True, **QUICK))
@@ -171,7 +179,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(star, numbe
     folder = star.parent
     execute(*command("-o", "whole"), folder=folder)
     with subprocess.Popen([sys.executable, *command("-o", "cut")], cwd=folder) as process:
-        state = folder / "cut" / STATE_FILE
+        state = folder / "cut" / "training_state.pt"
         until = time.monotonic() + 100
         while not state.exists() and time.monotonic() < until:
             time.sleep(0.02)
@@ -234,6 +242,7 @@ def test_all_ranks_stop_when_one_is_asked_and_go_on_together(star):
     done = with_a_second_rank_that(once, star, *plain, "cut")
     assert done.returncode != 0
     assert done.stderr.count("stopped in epoch 1; everything is kept") == 1
+    assert done.stderr.count("nothing is held out") == 1
     execute(*LAUNCHER, *command(*plain, "cut", "--resume"), folder=folder)
     execute(*LAUNCHER, *command(*plain, "whole"), folder=folder)
     a, b = (Checkpoint.load(folder / d / f"{NAME}_full.pt").weights for d in ("whole", "cut"))
@@ -327,7 +336,163 @@ def test_a_file_that_vanishes_ends_the_run_with_its_state_saved(star, tmp_path, 
     with pytest.raises(InputError, match=r"Half2.mrc: could not be read"):
         refine(RefineParameters(**given))
     monkeypatch.setattr(Descent, "step", taken)
-    assert (tmp_path / "isonet_maps" / STATE_FILE).is_file()
+    assert (tmp_path / "isonet_maps" / "training_state.pt").is_file()
     copies[1].write_bytes(copies[0].read_bytes())
     with pytest.raises(InputError, match="hold the same noise"):
         refine(RefineParameters(resume=True, **given))
+
+
+def test_voxels_that_cannot_be_used_end_the_run_with_its_state_saved(star, tmp_path, monkeypatch):
+    """NaN that is met in the second step."""
+    taken, read = Descent.step, Volume.read
+
+    def and_spoil(descent, group, rate, noise_level):
+        monkeypatch.setattr(Volume, "read", lambda *given: read(*given) * np.nan)
+        return taken(descent, group, rate, noise_level)
+
+    update(star, 1, {"rlnNumberSubtomo": 16})
+    given = {**QUICK, "star_file": star, "epochs": 1}
+    monkeypatch.setattr(Descent, "step", and_spoil)
+    with pytest.raises(InputError, match="holds NaN or infinite values"):
+        refine(RefineParameters(**given))
+    monkeypatch.setattr(Descent, "step", taken)
+    monkeypatch.setattr(Volume, "read", read)
+    state = load_tensors(tmp_path / "isonet_maps" / "training_state.pt")
+    assert (state["epoch"], state["step"] > 0) == (0, True)
+    assert read_progress(tmp_path / "isonet_maps").state == "failed"
+    refine(RefineParameters(resume=True, **given))
+    assert read_progress(tmp_path / "isonet_maps").state == "succeeded"
+
+
+def test_an_epoch_is_saved_before_its_previews_and_masks_are_made(star, mask_file, monkeypatch):
+    update(star, 1, {"rlnMaskName": mask_file})
+    folder, seen = star.parent / "isonet_maps", []
+    restored = Preview.restored
+
+    def and_look(preview, network, device):
+        state = load_tensors(folder / "training_state.pt")
+        kept = Checkpoint.load(folder / f"{NAME}_full.pt")
+        seen.append((state["epoch"], kept.epoch, len(pd.read_csv(folder / "history.csv"))))
+        return restored(preview, network, device)
+
+    monkeypatch.setattr(Preview, "restored", and_look)
+    given = QUICK | {"with_preview": True, "with_mask": True, "num_mask_updates": 1}
+    refine(RefineParameters(star_file=star, epochs=2, save_interval=2, **given))
+    assert seen == [(1, 1, 1), (2, 2, 2)]
+    state = load_tensors(folder / "training_state.pt")
+    assert "cc_halves_wedge" in state["history"][1]
+
+
+KILLED = """
+import os, signal, sys
+from isonet2.cli import main
+from isonet2.runs.preview import Preview
+
+Preview.restored = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["preview", "new mask"])
+def test_work_that_a_process_was_killed_in_is_left_out_when_it_goes_on(star, mask_file, what):
+    update(star, 1, {"rlnMaskName": mask_file})
+    script = star.parent / "killed.py"
+    script.write_text(KILLED)
+    masks = ("--with_mask", "True", "--num_mask_updates", "1")
+    words = [*command("--save_interval", "1", *(masks if what == "new mask" else ()), epochs=2)]
+    words[words.index("--with_preview") + 1] = str(what == "preview")
+    done = subprocess.run([sys.executable, str(script), *words[2:]], cwd=star.parent, timeout=400)
+    assert done.returncode == -signal.SIGKILL
+    assert read_progress(star.parent / "isonet_maps").state == "lost"
+    again = subprocess.run(
+        [sys.executable, *words, "--resume"], cwd=star.parent, capture_output=True, text=True,
+        timeout=400, check=True,
+    )  # fmt: skip
+    assert f"was killed while it made the {what} of TS_01" in again.stderr
+    assert "going on after 1 epochs" in again.stderr
+    folder = star.parent / "isonet_maps"
+    assert not list(folder.rglob("TS_01*epoch*.mrc"))
+    assert read_progress(folder).state == "succeeded"
+
+
+def test_a_preview_that_memory_does_not_hold_is_not_begun(shown_memory, star, caplog):
+    given = QUICK | {"with_preview": True}
+    (path,) = refine(RefineParameters(star_file=star, epochs=1, **given))
+    assert "the preview failed" in caplog.text
+    assert "0.0 GB may be used" in caplog.text
+    assert not list(path.parent.glob("TS_01*"))
+
+
+@pytest.fixture
+def shown_memory(monkeypatch):
+    """A process that may use one megabyte."""
+    monkeypatch.setattr(preview, "memory_limit", lambda: 10**6)
+
+
+def test_normalisation_is_that_of_the_pretrained_network(star):
+    (first,) = refine(RefineParameters(star_file=star, epochs=1, output_dir="a",
+                                       normalization="instance", **QUICK))  # fmt: skip
+    given = QUICK | {"star_file": star, "epochs": 1, "pretrained_model": first}
+    with pytest.raises(InputError, match="normalization group: the network of pretrained_model"):
+        refine(RefineParameters(output_dir="b", normalization="group", **given))
+    (second,) = refine(RefineParameters(output_dir="c", **given))
+    made = Checkpoint.load(second)
+    assert made.network_options["normalization"] == "instance"
+    assert made.parameters["normalization"] == "instance"
+
+
+def test_ranks_that_outnumber_cubes_are_refused(star, monkeypatch):
+    monkeypatch.setattr(networks, "choose_devices", lambda ids: [torch.device("cpu")] * 8)
+    given = QUICK | {"batch_size": 8}
+    with pytest.raises(InputError, match="4 cubes in an epoch for 8 GPUs"):
+        refine(RefineParameters(star_file=star, **given))
+
+
+def test_other_programs_see_how_far_a_run_is(wide_star, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ProgressFile, "report", lambda self, **news: seen.append(news))
+    refine(RefineParameters(star_file=wide_star, epochs=2, split_halves=True, **QUICK))
+    told = [news for news in seen if "epoch" in news]
+    assert [news["epoch"] for news in told] == sorted(news["epoch"] for news in told)
+    assert (told[0]["epochs"], told[-1]["epoch"], told[-1]["step"]) == (4, 4, told[-1]["steps"])
+    assert told[-1]["loss"] > 0
+    assert "training network_" in told[-1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(InputError("no"), "failed"), (KeyboardInterrupt(), "cancelled")]
+)
+def test_how_a_run_ended_is_told(star, monkeypatch, error, state):
+    def ends(run, training):
+        raise error
+
+    monkeypatch.setattr(TrainingRun, "go", ends)
+    with pytest.raises(type(error)):
+        refine(RefineParameters(star_file=star, epochs=1, **QUICK))
+    assert read_progress(star.parent / "isonet_maps").state == state
+
+
+def test_ranks_after_the_first_look_for_nothing_and_say_nothing(star, monkeypatch, caplog):
+    remark = Finding("test", "warning", "a remark")
+    monkeypatch.setattr(sources, "opened_findings", lambda *given, **more: [remark])
+    row = TomogramTable.read(star).tomograms[0]
+    given = {"reads_halves": True, "treatment": CtfTreatment(), "bfactor": 0.0,
+             "with_mask": False, "mask_weighted_loss": False, "input_column": None}  # fmt: skip
+    findings = Findings()
+    sources.training_source(row, findings, checked=False, **given)
+    assert findings.all == []
+    sources.training_source(row, findings, **given)
+    assert findings.all == [remark]
+    assert (is_first(), checks()) == (True, True)
+    torchrun = {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
+    srun = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}
+    for said, looks in ((torchrun, False), (srun, True)):
+        with monkeypatch.context() as patch:
+            for name, value in said.items():
+                patch.setenv(name, value)
+            assert (is_first(), checks()) == (False, looks)
+    caplog.clear()
+    with silence():
+        networks.log.warning("twice")
+    assert not caplog.text

@@ -195,5 +195,5 @@ def test_validation_needs_room(star, tmp_path):
     given = {"star_file": star, "cube_size": 64, "output_dir": tmp_path / "o"}
     with pytest.raises(InputError, match="no tomogram has specimen 3 cubes of cube_size 64"):
         refine(RefineParameters(**given, validation=True))
-    with pytest.raises(ValueError, match="patience = 3 watches the loss on parts held out"):
+    with pytest.raises(InputError, match="patience = 3 watches the loss on parts held out"):
         RefineParameters(**given, validation=False, patience=3)

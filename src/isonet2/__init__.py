@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from isonet2.commands.star2json import star2json as star2json
     from isonet2.commands.submit import submit as submit
     from isonet2.errors import InputError as InputError
+    from isonet2.model import Model as Model
+    from isonet2.model import Optics as Optics
+    from isonet2.model import train as train
     from isonet2.parameters import CheckParameters as CheckParameters
     from isonet2.parameters import DeconvParameters as DeconvParameters
     from isonet2.parameters import DenoiseParameters as DenoiseParameters
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 
     __version__: str
 
+MODEL = ("Model", "Optics", "train")
+"""What Python sees beside commands and their parameters."""
+
 
 def __getattr__(name: str) -> Any:
     """Load a command, a parameter model or the version when it is first asked for."""
@@ -53,6 +59,8 @@ def __getattr__(name: str) -> Any:
         return parameters.package_version()
     if name == "InputError":
         return import_module("isonet2.errors").InputError
+    if name in MODEL:
+        return getattr(import_module("isonet2.model"), name)
     if name == "jobs":  # the room, whose `Jobs` does what the command of this name does
         return import_module("isonet2.jobs")
     if name in parameters.COMMANDS:
@@ -65,4 +73,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """All names that can be imported from here."""
     parameters = import_module("isonet2.parameters")
-    return [*parameters.COMMANDS, *parameters.__all__, "InputError", "__version__"]
+    return [*parameters.COMMANDS, *parameters.__all__, *MODEL, "InputError", "__version__"]

@@ -7,8 +7,8 @@ from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError, few
 from isonet2.parameters import DenoiseParameters
 from isonet2.runs.networks import train
-from isonet2.training.losses import LOSSES
-from isonet2.training.objectives import METHODS, Recipe
+from isonet2.runs.plan import recipe_of
+from isonet2.training.objectives import METHODS
 
 
 def denoise(parameters: DenoiseParameters) -> list[Path]:
@@ -33,7 +33,6 @@ def denoise(parameters: DenoiseParameters) -> list[Path]:
             f"list them with isonet.py prepare_star --even and --odd, or train on full tomograms "
             f"with isonet.py refine --method isonet2"
         )
-    recipe = Recipe(loss=LOSSES[parameters.loss_func], apply_mw_x1=False)
-    networks = train(parameters, METHODS["n2n"], table, recipe)
+    networks = train(parameters, METHODS["n2n"], table, recipe_of(parameters))
     predict_after(parameters, networks)
     return networks

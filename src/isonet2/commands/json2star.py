@@ -52,9 +52,7 @@ def json2star(parameters: Json2StarParameters) -> Path:
         except InputError as error:
             why = str(error).replace(str(temporary), str(path))
             raise InputError(f"{source}: makes no table that can be read again ({why})") from None
-        old = keep_old(path)
-    if old is not None:
-        log.warning("%s existed; the old table is now %s", path, old)
+        keep_old(path, "table")
     log.info("wrote %s", path)
     return path
 

@@ -101,9 +101,7 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
             "density_percentage, std_percentage or z_crop",
         )
     voxels = mask.voxels.numpy()
-    old = keep_old(output)
-    if old is not None:
-        log.warning("%s: the mask that was there is now %s", tomogram.name, old)
+    keep_old(output, "mask")
     write_mask(output, voxels, source, tomogram)
     if min(voxels.shape) > 1:
         size = source.voxel_size(tomogram)

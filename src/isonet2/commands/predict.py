@@ -27,7 +27,7 @@ from isonet2.machine.devices import autocast_type, choose_devices, describe
 from isonet2.machine.ranks import is_first_rank
 from isonet2.machine.threads import use_threads
 from isonet2.opening.halves import Half, halves_of
-from isonet2.opening.rows import geometry_of, input_paths
+from isonet2.opening.rows import full_column, geometry_of, input_paths
 from isonet2.parameters import PredictParameters, package_version
 from isonet2.physics.geometry import Geometry
 from isonet2.physics.tiling import AxisTiling
@@ -144,7 +144,6 @@ def predict_after(parameters: TrainParameters, networks: Sequence[Path]) -> None
             gpuID=parameters.gpuID,
             ncpus=parameters.ncpus,
             tomo_idx=parameters.tomo_idx,
-            input_column=getattr(parameters, "input_column", None),
             mixed_precision=parameters.mixed_precision,
         )
     )
@@ -264,9 +263,8 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
 def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str, Path | None]:
     """Restore one tomogram, unless it is there already; return what to note in its row."""
     parameters, model = restorer.parameters, restorer.model
-    sources = input_paths(
-        tomogram, reads_halves=model.reads_halves, input_column=parameters.input_column
-    )
+    column = parameters.input_column or _column_of_training(model, tomogram, label)
+    sources = input_paths(tomogram, reads_halves=model.reads_halves, input_column=column)
     halves = halves_of(sources)
     treatment = model.usage.treatment
     geometry = geometry_of(tomogram, halves[0].volume, treatment)
@@ -309,6 +307,26 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str,
         }
         compare_picture(output.with_suffix(".png"), drawn, geometry.pixel_size, tomogram.name)
     return columns
+
+
+def _column_of_training(model: Checkpoint, tomogram: Tomogram, label: str) -> str | None:
+    """The column of full tomograms that a network has learned from, where a row fills it in."""
+    column = model.parameters.get("input_column")
+    if model.reads_halves or column is None:
+        return None
+    try:
+        tomogram.column(column)
+    except InputError:
+        log.warning(
+            "%s: the network was trained on %s, which the table does not list of it; %s is "
+            "restored, which may have been treated otherwise (--input_column chooses)",
+            label,
+            column,
+            full_column(tomogram),
+        )
+        return None
+    log.info("%s: restored from %s, as in training", label, column)
+    return str(column)
 
 
 def _tiles(restorer: Restorer, shape: Shape) -> tuple[list[AxisTiling], list[AxisTiling]]:

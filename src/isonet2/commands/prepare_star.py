@@ -78,9 +78,7 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     if p.create_average:
         for source in sources:
             _write_average(volumes[source.name], _average_path(p, source), p.pixel_size)
-    old = keep_old(p.star_name)
-    if old is not None:
-        log.warning("%s existed; the old table is now %s", p.star_name, old)
+    keep_old(p.star_name, "table")
     write_table(p.star_name, table)
     _show(p.star_name, table)
     return p.star_name
@@ -238,9 +236,7 @@ def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | Non
     label = f"IsoNet2 {AVERAGE_LABEL}; {digest}"
     if path.exists() and is_labelled(path, label):
         return
-    old = keep_old(path)
-    if old is not None:
-        log.warning("%s was made of other files; it is now %s", path, old)
+    keep_old(path, "average, which was made of other files,")
     with VolumeWriter(path, like=first, voxel_size=size, label=label) as writer:
         for region in slabs(first):
             writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))

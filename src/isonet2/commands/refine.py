@@ -13,8 +13,8 @@ from isonet2.errors import InputError
 from isonet2.machine.started import started_rank
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
 from isonet2.runs.networks import train
-from isonet2.training.losses import LOSSES
-from isonet2.training.objectives import METHODS, Recipe
+from isonet2.runs.plan import recipe_of
+from isonet2.training.objectives import METHODS
 
 
 def refine(parameters: RefineParameters) -> list[Path]:
@@ -30,14 +30,7 @@ def refine(parameters: RefineParameters) -> list[Path]:
     if parameters.with_deconv:
         parameters = deconvolve_first(parameters)
         table = TomogramTable.read(parameters.star_file).only(parameters.tomo_idx)
-    recipe = Recipe(
-        loss=LOSSES[parameters.loss_func],
-        mw_weight=parameters.mw_weight,
-        apply_mw_x1=parameters.apply_mw_x1,
-        fill_probability=parameters.fill_probability,
-        noise_mode=parameters.noise_mode,
-    )
-    networks = train(parameters, METHODS[method], table, recipe)
+    networks = train(parameters, METHODS[method], table, recipe_of(parameters))
     predict_after(parameters, networks)
     return networks
 

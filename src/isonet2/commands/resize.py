@@ -106,9 +106,7 @@ def _resize_table(p: ResizeParameters) -> Path:
             if outcome.columns is None:
                 raise InputError(f"{tomogram.name}: {outcome.said}; no table was written")
             cells[tomogram.index] = outcome.columns
-    old = keep_old(path)
-    if old is not None:
-        log.warning("%s existed; the old table is now %s", path, old)
+    keep_old(path, "table")
     _write_table(path, table, {tomogram.index: cells[tomogram.index] for tomogram in chosen})
     write_parameters(p, p.output_dir)
     log.info("wrote %s", path)

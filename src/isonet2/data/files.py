@@ -68,15 +68,23 @@ def refuse_to_replace(output: Path, source: Path, parameter: str) -> None:
         )
 
 
-def keep_old(path: Path) -> Path | None:
-    """Copy a file that is about to be replaced to the first free name.1, name.2, ..., if any."""
+def keep_old(path: Path, what: str) -> None:
+    """Copy a file that is about to be replaced to the first free name.1, name.2, ..., and say so.
+
+    Parameters
+    ----------
+    path
+        The file; it need not exist.
+    what
+        What it is, for the message: "table".
+    """
     if not path.exists():
-        return None
+        return
     number = 1
     while (copy := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     shutil.copy2(path, copy)
-    return copy
+    log.warning("%s existed; the old %s is now %s", path, what, copy)
 
 
 def _beside(path: Path | str) -> tuple[Path, Path]:

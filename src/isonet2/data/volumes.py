@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonet2.data.formats import format_of, format_to_write
-from isonet2.data.formats.base import Header, Reader, Triple, clipped
+from isonet2.data.formats.base import Header, Reader, Triple, check_real, clipped
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
 from isonet2.types import Region, Shape
@@ -26,6 +26,7 @@ __all__ = [
     "VolumeWriter",
     "open_volume",
     "slabs",
+    "volume_of_array",
     "write_volume",
 ]
 
@@ -121,6 +122,33 @@ class Indexed:
         blocks = [volume.read((z, y, x)) for volume in self._volumes]
         mean = -sum(blocks[1:], blocks[0]) / np.float32(len(blocks))
         return mean[tuple(slice(None) if isinstance(p, slice) else 0 for p in parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Voxels in memory, read as those of a file are."""
+
+    voxels: NDArray[Any]
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Voxels (z, y, x) of a region."""
+        return self.voxels[region]
+
+
+def volume_of_array(voxels: NDArray[Any]) -> Volume:
+    """An array (z, y, x) as a volume; it is not copied.
+
+    Raises
+    ------
+    InputError
+        When it has not three axes, or holds no real numbers.
+    """
+    path = Path("the array")
+    if voxels.ndim != 3:
+        raise InputError(f"{path}: has {voxels.ndim} axes; give a volume of three, z, y, x")
+    check_real(path, voxels.dtype)
+    z, y, x = voxels.shape
+    return Volume(path, Header((z, y, x), voxels.dtype), _Held(voxels))
 
 
 def in_voxels(shape: Shape) -> str:

@@ -1,7 +1,10 @@
 """What torchrun or a scheduler started: one rank of several, and its place among them."""
 
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -70,3 +73,30 @@ def first_host(nodes: str) -> str:
 def most_on_a_node(tasks: str) -> int:
     """The most tasks that a node has by a list as SLURM writes it: `2(x3),1` has 2."""
     return max(int(number) for number in re.findall(r"(?:^|,)(\d+)", tasks))
+
+
+def is_first() -> bool:
+    """Whether this process is alone, or the first of those that were started."""
+    rank = started_rank()
+    return rank is None or rank.number == 0
+
+
+def checks() -> bool:
+    """Whether this process looks for what is wrong with files: the first of several does for all.
+
+    Of ranks that srun started each does, since those that wait for a failed one are not ended.
+    """
+    rank = started_rank()
+    return rank is None or rank.number == 0 or not rank.watched
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Let this process say nothing but errors while a block runs: the first one speaks for all."""
+    log = logging.getLogger("isonet2")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

@@ -49,8 +49,8 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def edge_multiple(network: nn.Module) -> int:
-    """Number that the edges of a network's cubes must be multiples of."""
-    return int(str(network.multiple))
+    """Number that the edges of a network's cubes must be multiples of; 1 where it has none."""
+    return int(str(getattr(network, "multiple", 1)))
 
 
 def network_options(arch: str, **options: Any) -> dict[str, Any]:

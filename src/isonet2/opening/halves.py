@@ -14,7 +14,7 @@ from isonet2.types import Block, Position, Region
 
 
 class Unreadable(InputError):
-    """A file that was there when the run began cannot be read any more."""
+    """A file that the run began with cannot be read any more, or holds what cannot be used."""
 
 
 def cube_region(low: Position, size: int) -> Region:
@@ -40,7 +40,7 @@ class Half:
                 f"whole?"
             ) from error
         if not np.isfinite(block).all():
-            raise InputError(
+            raise Unreadable(
                 f"{self.volume.path}: holds NaN or infinite values; reconstruct it again"
             )
         block = self.statistics.tame(block)

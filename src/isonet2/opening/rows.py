@@ -61,10 +61,9 @@ def input_paths(tomogram: Tomogram, *, reads_halves: bool, input_column: str | N
             tomogram.column("rlnTomoReconstructedTomogramHalf1"),
             tomogram.column("rlnTomoReconstructedTomogramHalf2"),
         ]
-    if input_column is not None:
-        return [tomogram.column(input_column)]
-    if tomogram.deconvolved is not None:
-        return [tomogram.deconvolved]
-    if tomogram.full is not None:
-        return [tomogram.full]
-    return [tomogram.column("rlnTomoName")]
+    return [tomogram.column(input_column or full_column(tomogram))]
+
+
+def full_column(tomogram: Tomogram) -> str:
+    """The column of a full tomogram that is taken where none was chosen."""
+    return "rlnTomoName" if tomogram.deconvolved is None else "rlnDeconvTomoName"

@@ -229,6 +229,17 @@ class RefineParameters(TrainingParameters):
             )
         return value
 
+    @field_validator("num_mask_updates")
+    @classmethod
+    def _masks_in_use(cls, value: int, info: ValidationInfo) -> int:
+        used = ("with_mask", "mask_weighted_loss", "with_deconv")
+        if value and not any(info.data.get(name) for name in used):
+            raise ValueError(
+                f"num_mask_updates = {value} makes masks that nothing uses: give with_mask True, "
+                "or leave it out."
+            )
+        return value
+
     @field_validator("noise_level")
     @classmethod
     def _not_negative(cls, value: Any) -> Any:

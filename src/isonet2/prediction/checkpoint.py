@@ -16,6 +16,8 @@ from isonet2.prediction.usage import Usage
 FORMAT = 4
 """1 was of networks that added their input to their output, 2 of U-Nets without residual blocks, 3
 did not say what its method reads and fills."""
+OWN = "own "
+"""How the names of architectures begin that only their users can build."""
 PUBLISHED = "published IsoNet2"
 PUBLISHED_METHODS = ("n2n", "isonet2", "isonet2-n2n")
 
@@ -71,10 +73,29 @@ class Checkpoint:
         """Whether the published IsoNet2 trained it, which predicts in its own way."""
         return self.version == PUBLISHED
 
-    def network(self) -> nn.Module:
-        """Build the network with its weights, in evaluation mode."""
-        network = build_network(self.arch, **self.network_options)
-        network.load_state_dict(self.weights)
+    def network(self, own: nn.Module | None = None) -> nn.Module:
+        """Build the network with its weights, in evaluation mode.
+
+        Parameters
+        ----------
+        own
+            Takes the weights of a network whose architecture is its user's own.
+
+        Raises
+        ------
+        InputError
+            When there is no way to build it, or `own` is another one.
+        """
+        if own is None and self.arch.startswith(OWN):
+            raise InputError(
+                f"the network is its user's own {self.arch[len(OWN) :]}; load it from Python: "
+                f"isonet2.Model.load(path, network=...)"
+            )
+        network = build_network(self.arch, **self.network_options) if own is None else own
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise InputError(f"network: has other weights than a {self.arch} has") from error
         return network.eval()
 
     def save(self, path: Path) -> None:

@@ -31,15 +31,8 @@ class Voxels(Protocol):
 
 Extent = tuple[float, float, float, float]
 
-CURVES = {
-    "loss": "total",
-    "n2n": "measured region",
-    "mw": "missing wedge",
-    "held_out": "held out, total",
-    "held_out_n2n": "held out, measured region",
-    "held_out_mw": "held out, missing wedge",
-}
-"""Columns of a training history that are drawn, with what they are called."""
+CURVES = {"n2n": "measured region", "mw": "missing wedge", "held_out": "held out"}
+"""Columns of a training history that have a panel each, with what it is called."""
 
 _BLOCK = 256  # voxels along an axis that a spectrum is made of, at most
 _PLANES = 5  # ky planes about zero that a spectrum is averaged over
@@ -101,8 +94,15 @@ def compare_picture(
 
 
 @never_fatal
-def loss_picture(path: Path | str, history: Sequence[Mapping[str, float]]) -> None:
-    """Draw the loss of every epoch: the total and the parts that it is made of.
+def loss_picture(
+    path: Path | str,
+    history: Sequence[Mapping[str, float]],
+    floor: Mapping[str, float] | None = None,
+) -> None:
+    """Draw the loss of every epoch, a panel for each part, so that its fall can be seen.
+
+    Noise is most of every loss, so each panel has a scale of its own, which follows the later
+    epochs: the first ones may leave it at the top.
 
     Parameters
     ----------
@@ -111,26 +111,49 @@ def loss_picture(path: Path | str, history: Sequence[Mapping[str, float]]) -> No
     history
         One row for each epoch, with `epoch` and some of the columns in `CURVES`. A part that
         is zero throughout took no part and is not drawn.
+    floor
+        What noise contributes to these columns, where it is known; drawn as a line.
     """
     from matplotlib.ticker import MaxNLocator
 
-    drawn = figure(6.7, 3.6)
-    axes = drawn.subplots()
-    epochs = [row["epoch"] for row in history]
-    curves = False
-    for key, label in CURVES.items():
+    epochs = np.array([row["epoch"] for row in history])
+    parts: dict[str, Floats] = {}
+    for key in CURVES:
         values = np.array([row.get(key, np.nan) for row in history], dtype=float)
         values[~np.isfinite(values) | (values <= 0)] = np.nan
         if np.isfinite(values).any():
-            axes.plot(epochs, values, marker="." if len(epochs) < 60 else "", label=label)
-            curves = True
-    if curves:
-        axes.set_yscale("log")
-        axes.legend()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel="loss", title="training")
-    axes.grid(visible=True, which="both", alpha=0.3)
+            parts[key] = values
+    drawn = figure(4.6 * max(1, len(parts)), 3.6)
+    panels = drawn.subplots(1, max(1, len(parts)), squeeze=False)[0]
+    for axes, (key, values) in zip(panels, parts.items(), strict=False):
+        axes.plot(epochs, values, marker="." if len(epochs) < 60 else "")
+        _follow_the_end(axes, values, None if floor is None else floor.get(key))
+        best = int(np.nanargmin(values))
+        axes.set_title(f"{CURVES[key]}: {values[np.isfinite(values)][-1]:.5g}")
+        axes.set(xlabel=f"epoch (lowest in {epochs[best]:g})", ylabel="loss")
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True, alpha=0.3)
     save(drawn, path)
+
+
+def _follow_the_end(axes: Axes, values: Floats, floor: float | None) -> None:
+    """Scale a panel to its later epochs, and draw the noise floor or say where it lies."""
+    known = values[np.isfinite(values)]
+    late = known[len(known) // 5 :] if len(known) > 4 else known
+    low, high = float(late.min()), float(late.max())
+    span = max(high - low, 1e-3 * high)
+    if floor is not None and floor > low - 3 * span:
+        low = min(low, floor)
+        axes.axhline(floor, color="grey", linestyle=":", label=f"noise {floor:.5g}")
+        axes.legend(loc="upper right")
+    elif floor is not None:
+        axes.annotate(
+            f"noise {floor:.5g}, below", (0.98, 0.02), xycoords="axes fraction", ha="right"
+        )
+    span = max(high - low, span)
+    axes.set_ylim(low - 0.08 * span, high + 0.08 * span)
+    axes.ticklabel_format(axis="y", useOffset=False)
 
 
 @never_fatal

@@ -3,7 +3,8 @@
 from isonet2.errors import InputError, counted
 from isonet2.parameters import DenoiseParameters, RefineParameters
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
-from isonet2.training.objectives import Method
+from isonet2.training.losses import LOSSES
+from isonet2.training.objectives import Method, Recipe
 from isonet2.training.schedule import Cosine, Plan
 from isonet2.training.state import OPTIMIZERS
 
@@ -48,6 +49,20 @@ def without_effect(parameters: TrainParameters, method: Method) -> list[str]:
         for name, reason in reasons.items()
         if name in fields and getattr(parameters, name) != fields[name].default
     ]
+
+
+def recipe_of(parameters: TrainParameters) -> Recipe:
+    """Settings of the objective."""
+    loss = LOSSES[parameters.loss_func]
+    if isinstance(parameters, DenoiseParameters):
+        return Recipe(loss=loss, apply_mw_x1=False)
+    return Recipe(
+        loss=loss,
+        mw_weight=parameters.mw_weight,
+        apply_mw_x1=parameters.apply_mw_x1,
+        fill_probability=parameters.fill_probability,
+        noise_mode=parameters.noise_mode,
+    )
 
 
 def plan_of(parameters: TrainParameters, ranks: int, threads: int, cubes: int) -> Plan:

@@ -1,6 +1,7 @@
 """What the network makes of some tomograms while it is still learning."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ import torch
 from torch import nn
 
 from isonet2.data.inputs import edges
+from isonet2.data.run_folder import NetworkFiles
 from isonet2.data.volumes import VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
+from isonet2.machine.memory import memory_limit
 from isonet2.parameters import PredictParameters
 from isonet2.physics.metrics import SPECIMEN_DEPTH, compare, region_correlations
 from isonet2.prediction.replicas import Replicas
@@ -23,6 +26,8 @@ from isonet2.training.tomogram import Source
 from isonet2.types import Block, Region
 
 PADDING = PredictParameters.model_fields["padding_factor"].default
+VOLUMES = 5
+"""Of the tomogram's size, that a preview holds in memory at a time."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,11 @@ class Preview:
     usage: Usage
     precision: torch.dtype
 
+    @property
+    def work(self) -> str:
+        """What is being made, in words."""
+        return f"preview of {self.source.name}"
+
     def restored(self, network: nn.Module, device: torch.device) -> Block:
         """Restore each half, (halves, z, y, x), in standard scale."""
         source = self.source
@@ -72,13 +82,14 @@ class Preview:
         return result
 
     def make(
-        self, network: nn.Module, device: torch.device, folder: Path, when: str
+        self, network: nn.Module, device: torch.device, files: NetworkFiles, epoch: int
     ) -> dict[str, float]:
         """Write the restored volume and a picture of it, and measure it.
 
         What fails, for want of memory or disk too, is said and does not stop the training. At
-        most five volumes of the tomogram's size are in memory at a time, beside tiles and some
-        hundred megabytes of a picture.
+        most `VOLUMES` volumes of the tomogram's size are in memory at a time, beside tiles and
+        some hundred megabytes of a picture; where that is more than this process may use, there
+        is no preview.
 
         Returns
         -------
@@ -87,8 +98,11 @@ class Preview:
             or `wedge`. With a truth, `fsc_R` and `cc_R`: agreement of their mean with it.
             Empty after a failure.
         """
+        volume, picture = (files.preview(self.source.name, epoch, e) for e in ("mrc", "png"))
         try:
-            found = self._make(network, device, folder, when)
+            self._refuse_too_large()
+            with files.noted(self.work):
+                found = self._make(network, device, volume, picture, f"epoch {epoch}")
         except (MemoryError, OSError, RuntimeError, ValueError, InputError) as error:
             log.warning(
                 "%s: the preview failed, and training goes on: %s",
@@ -98,20 +112,27 @@ class Preview:
             return {}
         return {key: round(value, 4) for key, value in found.items()}
 
+    def _refuse_too_large(self) -> None:
+        need = VOLUMES * 4 * math.prod(self.source.first.volume.shape)
+        have = memory_limit()
+        if need > have:
+            raise MemoryError(
+                f"it needs {need / 1e9:.1f} GB of memory, and {have / 1e9:.1f} GB may be used"
+            )
+
     def _make(
-        self, network: nn.Module, device: torch.device, folder: Path, when: str
+        self, network: nn.Module, device: torch.device, volume: Path, picture: Path, when: str
     ) -> dict[str, float]:
-        path = folder / f"{self.source.name}_{when}"
         halves = self.restored(network, device)
-        self._write(halves, path.with_name(f"{path.name}.mrc"))
+        self._write(halves, volume)
         found = self._agreement(halves)
         mean = halves.mean(0)
         del halves
         compare_picture(
-            path.with_name(f"{path.name}.png"),
+            picture,
             {"input": self._given(), "restored": mean},
             self.source.geometry.pixel_size,
-            f"{self.source.name}, {when.replace('_', ', ').replace('epoch', 'epoch ')}",
+            f"{self.source.name}, {when}",
         )
         if self.truth is not None:
             truth = open_volume(self.truth).read()

@@ -62,6 +62,7 @@ def training_source(
     tomogram: Tomogram,
     findings: Findings,
     *,
+    checked: bool = True,
     reads_halves: bool,
     treatment: CtfTreatment,
     bfactor: float,
@@ -70,6 +71,19 @@ def training_source(
     input_column: str | None,
 ) -> Source:
     """Everything that training needs of a tomogram; what its checks find goes to `findings`.
+
+    Parameters
+    ----------
+    tomogram
+        Its row.
+    findings
+        Take what is found.
+    checked
+        Whether what the voxels say against the row is looked for, which one process does for all.
+    reads_halves, treatment
+        As the method, and the CTF mode.
+    bfactor, with_mask, mask_weighted_loss, input_column
+        Of the parameters.
 
     Raises
     ------
@@ -80,7 +94,9 @@ def training_source(
     halves = halves_of(paths)
     volume = halves[0].volume
     geometry = geometry_of(tomogram, volume, treatment, bfactor)
-    findings.add(opened_findings(halves, geometry, ctf=treatment.needs_ctf, name=tomogram.name))
+    if checked:
+        found = opened_findings(halves, geometry, ctf=treatment.needs_ctf, name=tomogram.name)
+        findings.add(found)
     mask = (
         mask_of(tomogram, volume, geometry.pixel_size) if with_mask or mask_weighted_loss else None
     )

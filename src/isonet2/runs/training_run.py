@@ -1,7 +1,7 @@
 """One network trained from start to end, with all that is written on the way."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -9,179 +9,218 @@ from typing import Any
 
 import torch
 
-from isonet2.data.star import Tomogram, TomogramTable
-from isonet2.errors import InputError, counted, few
+from isonet2.data.run_folder import NetworkFiles
+from isonet2.data.star import Tomogram
+from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, describe
 from isonet2.machine.interrupts import stop_request
 from isonet2.machine.ranks import make_fabric
-from isonet2.machine.tensors import load_tensors
-from isonet2.networks import build_network, edge_multiple, network_options
+from isonet2.networks import network_options
+from isonet2.opening.rows import full_column
 from isonet2.parameters import package_version
 from isonet2.physics.rotation import source_size
-from isonet2.prediction.checkpoint import FORMAT, Checkpoint
+from isonet2.prediction.checkpoint import FORMAT, OWN, Checkpoint
 from isonet2.prediction.usage import Usage
-from isonet2.reports.history import write_history
+from isonet2.reports.history import ABOVE_NOISE, write_history
 from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
+from isonet2.runs.beginning import Own, first_network
+from isonet2.runs.estimate import say_how_long
 from isonet2.runs.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.runs.preview import Preview, mean_row, write_scalars
-from isonet2.runs.remask import MaskUpdates, masks_of
+from isonet2.runs.remask import MaskUpdates
+from isonet2.runs.resuming import shared, take_over
 from isonet2.training.assembly import Assembler, Cubes
+from isonet2.training.floor import noise_floor
 from isonet2.training.loop import fit
 from isonet2.training.objectives import Method, Recipe
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.schedule import best_epoch
-from isonet2.training.state import STATE_FILE, Training, start
-from isonet2.training.tomogram import Source, changes
+from isonet2.training.state import Training, start
+from isonet2.training.tomogram import Source
 from isonet2.training.validation import ROOMY, SMALLEST, Validation, hold_out
 from isonet2.training.watch import Hooks, StepReport, Stopped, agreed
 
 log = logging.getLogger(__name__)
 
-FREE_TO_CHANGE = {
-    "resume", "gpuID", "ncpus", "output_dir", "with_predict", "with_preview", "prev_tomo_idx",
-    "tensorboard", "learning_rate", "learning_rate_min", "mixed_precision", "epochs",
-    "patience", "save_interval", "star_file",
-}  # fmt: skip
-"""Parameters that a resumed run need not share with the run that it continues; the table may be
-named in another way, since its rows are compared."""
-
-
-def previewed(parameters: TrainParameters, table: TomogramTable) -> tuple[Tomogram, ...]:
-    """Tomograms to preview: those asked for, else number 1, else the first there is.
-
-    Raises
-    ------
-    InputError
-        For an index that the table does not have.
-    """
-    asked = "prev_tomo_idx" in parameters.model_fields_set
-    if not asked and all(tomogram.index != 1 for tomogram in table.tomograms):
-        return table.tomograms[:1]
-    return table.select(parameters.prev_tomo_idx, "prev_tomo_idx")
-
 
 class TrainingRun:
-    """One run of the loop with all that it writes.
+    """One run of the loop with all that it writes: made, then begun, then gone through.
 
     Parameters
     ----------
-    parameters, method, sources, recipe
-        What is learned from what.
+    parameters, method, recipe, own
+        What is learned.
+    rows, sources
+        From what: rows of the table, and the same tomograms made ready.
+    previewed
+        Numbers (rlnIndex) of those that are restored at each save_interval.
     devices, threads
         Where.
     part
         `full`, or the part of the tomograms that this network sees.
+    report
+        Told, on the first rank, of the epoch, the step and the loss, by their names in `Progress`.
     """
 
     def __init__(
         self,
         parameters: TrainParameters,
         method: Method,
-        sources: Sequence[Source],
         recipe: Recipe,
+        own: Own,
+        rows: Sequence[Tomogram],
+        sources: Sequence[Source],
+        previewed: set[int],
         devices: list[torch.device],
         threads: int,
-        part: str = "full",
+        part: str,
+        report: Callable[..., None],
     ) -> None:
         self.parameters, self.method, self.recipe, self.part = parameters, method, recipe, part
-        self.folder = parameters.output_dir
-        arch = Path(parameters.arch).stem
-        self.stem = f"network_{method.name}_{arch}_{parameters.cube_size}"
-        self.path = self.folder / f"{self.stem}_{part}.pt"
-        self.state = self.folder / (STATE_FILE if part == "full" else f"{part}_{STATE_FILE}")
-        self.history = self.folder / ("history.csv" if part == "full" else f"history_{part}.csv")
-        self.curve = self.folder / f"loss_{part}.png"
-        self.best = self.folder / f"{self.stem}_best_{part}.pt"
+        self.devices, self.report, self.own = devices, report, own
+        self.floor: dict[str, float] = {}
+        self.arch, size = own.arch(parameters), parameters.cube_size
+        self.files = NetworkFiles(
+            parameters.output_dir, method.name, Path(self.arch.removeprefix(OWN)).stem, size, part
+        )
         self.usage = Usage(
-            parameters.cube_size,
+            size,
             treatment_of(parameters),
             apply_mw_x1=recipe.apply_mw_x1,
             in_ball=method.fills_wedge,
         )
-        self.devices = devices
-        self.previews: list[Preview] = []
-        self.remask: MaskUpdates | None = None
         self.fabric = make_fabric(devices, parameters.mixed_precision)
-        size = parameters.cube_size
+        columns = {full_column(row) for row in rows}
+        self.column: str | None = None
+        if not method.reads_halves:
+            usual = columns.pop() if len(columns) == 1 else None
+            self.column = getattr(parameters, "input_column", None) or usual
         self.tomograms = {source.name: source.identity for source in sources}
+        ranks = max(1, len(devices), self.fabric.world_size)
+        self.cubes, self.validation = self._cubes(sources)
+        cubes = len(self.cubes.subtomograms)
+        self.plan = own.plan(plan_of(parameters, ranks, threads, cubes))
+        self.options = network_options(parameters.arch, normalization=parameters.normalization)
+        restored = [
+            Preview(source, row.ground_truth, self.usage,
+                    autocast_type(self.fabric.device, parameters.mixed_precision))
+            for row, source in zip(rows, self.cubes.subtomograms.sources, strict=True)
+        ]  # fmt: skip
+        pairs = zip(rows, restored, strict=True)
+        self.previews = [preview for row, preview in pairs if row.index in previewed]
+        updates = getattr(parameters, "num_mask_updates", 0)
+        self.remask = MaskUpdates(
+            rows, restored, self.files, parameters.epochs, updates, centres=parameters.with_mask
+        )
+
+    def _cubes(self, sources: Sequence[Source]) -> tuple[Cubes, Validation | None]:
+        """Cubes to train on, and those held out, if any."""
+        p, method = self.parameters, self.method
         held: list[Source] = []
-        if parameters.validation is not False:
-            wanted = parameters.validation is True or parameters.patience is not None
-            sources, held = hold_out(sources, size, small_too=wanted)
+        if p.validation is not False:
+            wanted = p.validation is True or p.patience is not None
+            sources, held = hold_out(sources, p.cube_size, small_too=wanted)
         drawing = partial(
             Subtomograms,
-            size=size,
-            seed=parameters.seed,
-            swap=parameters.pairing == "swap",
+            size=p.cube_size,
+            seed=p.seed,
+            swap=p.pairing == "swap",
             turn=method.fills_wedge,
         )
         assembler = partial(Assembler, treatment=self.usage.treatment, device=self.fabric.device)
-        self.subtomograms = drawing(
-            sources, random_rot_weight=getattr(parameters, "random_rot_weight", 0.0)
-        )
-        upright = self.subtomograms.upright
-        if upright:
+        drawn = drawing(sources, random_rot_weight=getattr(p, "random_rot_weight", 0.0))
+        if drawn.upright:
             log.info(
                 "random_rot_weight: cubes of %s are turned by right angles only; a free turn needs "
                 "%d voxels along each axis",
-                upright[0] if len(upright) == 1 else f"{len(upright)} tomograms",
-                source_size(size),
+                drawn.upright[0] if len(drawn.upright) == 1 else f"{len(drawn.upright)} tomograms",
+                source_size(p.cube_size),
             )
-        both = parameters.pairing == "both" and method.reads_halves
-        self.cubes = Cubes(self.subtomograms, assembler(sources, both_directions=both))
-        self.options = network_options(parameters.arch, normalization=parameters.normalization)
-        ranks = max(1, len(devices), self.fabric.world_size)
-        self.plan = plan_of(parameters, ranks, threads, len(self.subtomograms))
-        self.validation: Validation | None = None
+        both = p.pairing == "both" and method.reads_halves
+        cubes = Cubes(drawn, assembler(sources, both_directions=both))
         if held:
-            self.validation = Validation(
-                method=method,
-                recipe=recipe,
-                cubes=Cubes(drawing(held), assembler(held)),
-                noise_level=last_noise_level(parameters),
-            )
-        elif parameters.validation or parameters.patience:
+            aside = Cubes(drawing(held), assembler(held))
+            return cubes, Validation(method, self.recipe, aside, last_noise_level(p))
+        if p.validation or p.patience:
             raise InputError(
                 f"validation, patience: no tomogram has specimen {SMALLEST} cubes of cube_size "
-                f"{size} wide along y, so that a part could be held out; choose a smaller "
+                f"{p.cube_size} wide along y, so that a part could be held out; choose a smaller "
                 f"cube_size or leave both out"
             )
-        elif parameters.validation is None:
+        if p.validation is None:
             log.info(
                 "nothing is held out to tell when training is enough: no tomogram has specimen %d "
                 "cubes wide along y (--validation True does so from %d cubes on)",
                 ROOMY,
                 SMALLEST,
             )
+        return cubes, None
 
     @property
     def record(self) -> dict[str, Any]:
         """What a resumed run must share with the run that it goes on from."""
-        told = self.parameters.model_dump(mode="json")
-        kept = {name: value for name, value in told.items() if name not in FREE_TO_CHANGE}
         made = {"network_options": self.options, "network_format": FORMAT}
-        return kept | made | {"batch_size": self.plan.batch_size, "tomograms": self.tomograms}
+        told = shared(self.parameters.model_dump(mode="json"))
+        return told | made | {"batch_size": self.plan.batch_size, "tomograms": self.tomograms}
 
     def begin(self) -> Training:
         """What the run begins with: a network, or where it stood when it was stopped."""
         self.fabric.launch()
         torch.manual_seed(self.parameters.seed)
-        training = start(self._network(), self.plan)
-        if self.parameters.resume:
-            self._take_over(training)
+        network, self.options = first_network(self.parameters, self.options, self.own.network)
+        training = start(network, self.plan)
+        resumed = self.parameters.resume and take_over(training, self.files.state, self.record)
+        if resumed and self.plan.ended(training.history):
+            log.warning(
+                "resume: the run in %s ended after %s; a larger --epochs trains further, "
+                "without --patience if that ended it",
+                self.files.folder,
+                counted(training.epoch, "epoch"),
+            )
         return training
 
     def go(self, training: Training) -> Path:
         """Train, and return where the network is."""
-        if self.remask is not None:
-            self.remask.apply(self.subtomograms, training.epoch)
+        if self.fabric.is_global_zero:
+            self._after_a_kill(training)
         self.fabric.barrier()
+        self.remask.apply(self.cubes.subtomograms, training.epoch)
+        if self.fabric.is_global_zero and not self.plan.ended(training.history):
+            self.floor = self._floor()
+            objective = self.method.with_recipe(self.recipe)
+            say_how_long(self.fabric, training, self.cubes, objective, self.plan)
         self._fit(training)
         if self.fabric.is_global_zero:
-            log.info("the network is %s", self.path)
+            log.info("the network is %s", self.files.network)
             self._judge(training.history)
-        return self.path
+        return self.files.network
+
+    def _floor(self) -> dict[str, float]:
+        """What noise contributes to columns of the history, where that can be known."""
+        found: dict[str, float] = {}
+        drawn = noise_floor(self.method, self.recipe, self.cubes)
+        if drawn is not None:
+            found |= {"n2n": drawn[0], "mw": drawn[1]}
+        if self.validation is not None:
+            most = len(self.validation.cubes.subtomograms)
+            held = noise_floor(self.method, self.recipe, self.validation.cubes, most)
+            found |= {} if held is None else self.validation.named(*held)
+        return found
+
+    def _after_a_kill(self, training: Training) -> None:
+        """Leave out what an earlier process was killed in, and make the masks that it owes."""
+        work = self.files.cut_off()
+        if work is None or training.updates == 0:
+            return
+        log.warning(
+            "an earlier process was killed while it made the %s, perhaps for want of memory; that "
+            "is left out from now on, and training goes on",
+            work,
+        )
+        self.previews = [preview for preview in self.previews if preview.work != work]
+        if training.step == 0 and self.remask.owed(work):
+            self.remask.make(training.average, self.fabric.device, training.epoch, leave_out=work)
 
     def _judge(self, history: list[dict[str, float]]) -> None:
         """Say which epoch was best on the parts held out."""
@@ -194,15 +233,15 @@ class TrainingRun:
                 "is %s",
                 best,
                 len(history),
-                self.best,
+                self.files.best,
             )
 
     def _fit(self, training: Training) -> None:
         """Train to the end, with a progress bar."""
         log.info(
             "%s: %s of %d voxels an epoch in batches of %d, %s, on %s",
-            self.path.name,
-            counted(len(self.subtomograms), "cube"),
+            self.files.network.name,
+            counted(len(self.cubes.subtomograms), "cube"),
             self.parameters.cube_size,
             self.plan.batch_size,
             counted(self.plan.epochs, "epoch"),
@@ -215,22 +254,19 @@ class TrainingRun:
                 bar.describe(f"epoch {report.epoch} of {self.plan.epochs}")
                 done = (report.epoch - 1) * report.steps + report.step
                 bar.update(done, report.steps * self.plan.epochs, f"loss {report.loss:.4f}")
+                if show:
+                    self._report(report)
 
+            hooks = Hooks(
+                on_step=on_step,
+                on_epoch=self._after_epoch,
+                on_stop=lambda state: state.save(self.files.state, self.record),
+                stop=request,
+                validate=self.validation,
+            )
+            objective = self.method.with_recipe(self.recipe)
             try:
-                fit(
-                    self.fabric,
-                    training,
-                    self.cubes,
-                    self.method.with_recipe(self.recipe),
-                    self.plan,
-                    Hooks(
-                        on_step=on_step,
-                        on_epoch=self._after_epoch,
-                        on_stop=lambda state: state.save(self.state, self.record),
-                        stop=request,
-                        validate=self.validation,
-                    ),
-                )
+                fit(self.fabric, training, self.cubes, objective, self.plan, hooks)
             except Stopped:
                 if show:
                     log.warning(
@@ -241,154 +277,87 @@ class TrainingRun:
                 raise KeyboardInterrupt from None
             if agreed(self.fabric, request())[0]:
                 if show:
-                    log.warning("stopped after the last epoch: the network is %s", self.path)
+                    log.warning("stopped after the last epoch: the network is %s",
+                                self.files.network)  # fmt: skip
                 raise KeyboardInterrupt
 
-    def left_behind(self) -> list[Path]:
-        """What an earlier run left, and this one would replace."""
-        replaced = [self.state, self.history, self.curve]
-        replaced += self.folder.glob(f"{self.stem}*_{self.part}.pt")
-        replaced += masks_of(self.folder, self.part)
-        return [path for path in replaced if path.exists()]
-
-    def _network(self) -> torch.nn.Module:
-        """A fresh network, or the pretrained one."""
-        given = self.parameters.pretrained_model
-        if given is None:
-            network = build_network(self.parameters.arch, **self.options)
-        else:
-            earlier = Checkpoint.load(given)
-            wanted = self.options.get("definition")
-            defined = earlier.network_options.get("definition")
-            if wanted is not None and defined is not None and wanted != defined:
-                raise InputError(
-                    f"pretrained_model {given}: was trained with another definition than "
-                    f"{self.parameters.arch} holds: {defined}; write that into the file"
-                )
-            if wanted != defined or (wanted is None and earlier.arch != self.parameters.arch):
-                raise InputError(
-                    f"pretrained_model {given}: is a {earlier.arch}, but arch is "
-                    f"{self.parameters.arch}; use --arch {earlier.arch}"
-                )
-            self.options = earlier.network_options
-            network = earlier.network()
-        multiple = edge_multiple(network)
-        if self.parameters.cube_size % multiple:
-            raise InputError(
-                f"cube_size {self.parameters.cube_size}: {self.parameters.arch} takes multiples "
-                f"of {multiple}"
-            )
-        return network
-
-    def _take_over(self, training: Training) -> None:
-        """Go on from the saved state, if it is of a run with the same parameters."""
-        if not self.state.is_file():
-            log.warning("resume: there is no %s yet; starting from the beginning", self.state)
-            return
-        state = load_tensors(self.state, "start anew without --resume")
-        earlier = state["run"]
-        had, has = earlier.get("tomograms", {}), self.tomograms
-        changed = [
-            name
-            for name, value in self.record.items()
-            if name != "tomograms" and earlier.get(name) != value
-        ]
-        if changed:
-            raise InputError(
-                f"resume: {', '.join(changed)} differ from the run in {self.folder} (it had "
-                f"{', '.join(f'{name} {earlier.get(name)}' for name in changed)}); give the same "
-                f"parameters, or start from its network with --pretrained_model"
-            )
-        if had != has:
-            raise InputError(
-                f"resume: the table has changed since the run in {self.folder} began: "
-                f"{few(changes(had, has), 3)}; give the table as it was, or start from the run's "
-                f"network with --pretrained_model"
-            )
-        training.load(state)
-        done = counted(training.epoch, "epoch"), counted(training.step, "step")
-        log.info("going on after %s and %s", *done)
-        if self.plan.ended(training.history):
-            log.warning(
-                "resume: the run in %s ended after %s; a larger --epochs trains further, "
-                "without --patience if that ended it",
-                self.folder,
-                done[0],
-            )
-
-    def watch(self, table: TomogramTable) -> None:
-        """Choose what is restored during the run: previews, and masks to be made anew."""
-        p = self.parameters
-        precision = autocast_type(self.fabric.device, p.mixed_precision)
-        everything = [
-            Preview(
-                source=source,
-                truth=tomogram.ground_truth,
-                usage=self.usage,
-                precision=precision,
-            )
-            for tomogram, source in zip(table.tomograms, self.subtomograms.sources, strict=True)
-        ]
-        if p.with_preview:
-            chosen = {tomogram.index for tomogram in previewed(p, table)}
-            pairs = zip(table.tomograms, everything, strict=True)
-            self.previews = [preview for row, preview in pairs if row.index in chosen]
-        updates = getattr(p, "num_mask_updates", 0)
-        if updates:
-            self.remask = MaskUpdates(
-                table.tomograms, everything, p.epochs, updates, self.folder, self.part
-            )
+    def _report(self, at: StepReport) -> None:
+        """Tell other programs where the run is."""
+        device = self.fabric.device
+        self.report(
+            epoch=at.epoch,
+            step=at.step,
+            steps=at.steps,
+            loss=at.loss,
+            device_memory=(
+                torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+            ),
+            message=f"training {self.files.network.name}",
+        )
 
     def _after_epoch(self, training: Training) -> None:
         """Keep what the epoch brought, on the first rank; then new masks, on every rank."""
         if self.fabric.is_global_zero:
             self._keep(training)
-        if self.remask is not None and training.epoch in self.remask.after:
+            if self.own.on_epoch is not None:
+                self.own.on_epoch(dict(training.history[-1]))
+        if training.epoch in self.remask.after:
             self.fabric.barrier()
-            self.remask.apply(self.subtomograms, training.epoch)
+            self.remask.apply(self.cubes.subtomograms, training.epoch)
 
     def _keep(self, training: Training) -> None:
-        """Previews, checkpoint, history, curve, masks and state of an epoch."""
-        kept = training.epoch % self.parameters.save_interval == 0
-        row = training.history[-1]
-        if self.previews and (kept or self.plan.ended(training.history)):
-            row |= self._preview(training)
-        checkpoint = self.checkpoint(training)
-        if kept:
-            checkpoint.save(self.folder / f"{self.stem}_epoch{training.epoch}_{self.part}.pt")
-        checkpoint.save(self.path)
-        if self.validation is not None and best_epoch(training.history) == training.epoch:
-            checkpoint.save(self.best)
-        write_history(self.history, training.history)
-        loss_picture(self.curve, training.history)
+        """Save the epoch; only then make masks and previews, and save what they brought."""
+        row, device = training.history[-1], self.fabric.device
+        above = {name: row[name] - floor for name, floor in self.floor.items() if name in row}
+        row |= {f"{name}{ABOVE_NOISE}": value for name, value in above.items()}
+        self._save(training)
+        if training.epoch in self.remask.after:
+            self.report(message="making masks from the prediction")
+            self.remask.make(training.average, device, training.epoch)
+        due = training.epoch % self.parameters.save_interval == 0
+        if self.previews and (due or self.plan.ended(training.history)):
+            self.report(message="making previews")
+            row |= mean_row(
+                [
+                    preview.make(training.average, device, self.files, training.epoch)
+                    for preview in self.previews
+                ]
+            )
+            self._save(training)
         if self.parameters.tensorboard:
-            write_scalars(self.folder / "tensorboard" / self.part, row)
-        if self.remask is not None and training.epoch in self.remask.after:
-            self.remask.make(training.average, self.fabric.device, training.epoch)
-        training.save(self.state, self.record)
+            write_scalars(self.files.tensorboard, row)
 
-    def _preview(self, training: Training) -> dict[str, float]:
-        """Make the previews, and take the mean of what they measure."""
-        name, device = f"{self.part}_epoch{training.epoch}", self.fabric.device
-        name = name.removeprefix("full_")
-        return mean_row(
-            [preview.make(training.average, device, self.folder, name) for preview in self.previews]
-        )
+    def _save(self, training: Training) -> None:
+        """Write networks, history, curve and, last, the state: it says that the rest is there."""
+        checkpoint = self.checkpoint(training)
+        if training.epoch % self.parameters.save_interval == 0:
+            checkpoint.save(self.files.of_epoch(training.epoch))
+        checkpoint.save(self.files.network)
+        if self.validation is not None and best_epoch(training.history) == training.epoch:
+            checkpoint.save(self.files.best)
+        write_history(self.files.history, training.history)
+        loss_picture(self.files.curve, training.history, self.floor)
+        training.save(self.files.state, self.record)
 
     def checkpoint(self, training: Training) -> Checkpoint:
         """The network as it predicts now, with everything needed to use it."""
+        told = self.parameters.model_dump(mode="json")
+        made = {
+            "normalization": self.options.get("normalization", self.parameters.normalization),
+            "input_column": self.column,
+        }
         return Checkpoint(
             method=self.method.name,
             reads_halves=self.method.reads_halves,
             fills_wedge=self.method.fills_wedge,
-            arch=self.parameters.arch,
+            arch=self.arch,
             usage=self.usage,
             weights=training.average.state_dict(),
             network_options=self.options,
             epoch=training.epoch,
             version=package_version(),
-            parameters=self.parameters.model_dump(mode="json"),
+            parameters=told | made,
             metrics=training.history[-1],
-            pixel_size=median(s.geometry.pixel_size for s in self.subtomograms.sources),
+            pixel_size=median(s.geometry.pixel_size for s in self.cubes.subtomograms.sources),
             part=self.part,
         )

@@ -114,6 +114,12 @@ def _to_its_parameters(optimizer: torch.optim.Optimizer) -> None:
     optimizer.load_state_dict(optimizer.state_dict())
 
 
+def steps_of(cubes: Cubes, plan: Plan, ranks: int) -> int:
+    """Optimiser steps of an epoch; ranks share its cubes evenly."""
+    count = len(cubes.subtomograms) // ranks * ranks
+    return math.ceil(math.ceil(count / plan.batch_size) / plan.acc_batches)
+
+
 def fit(
     fabric: Fabric,
     training: Training,
@@ -147,8 +153,7 @@ def fit(
     """
     descent = Descent(fabric, training, cubes.assemble, objective, plan)
     watch = Watch(fabric, training, hooks)
-    count = len(cubes.subtomograms) // fabric.world_size * fabric.world_size
-    steps = math.ceil(math.ceil(count / plan.batch_size) / plan.acc_batches)
+    steps = steps_of(cubes, plan, fabric.world_size)
     while not plan.ended(training.history):
         epoch = training.epoch
         began, done = time.monotonic(), epoch * steps + training.step

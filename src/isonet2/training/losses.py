@@ -91,3 +91,5 @@ def fsc(
 
 
 LOSSES: dict[str, Loss] = {"L2": l2, "L1": l1, "Huber": huber, "FSC": fsc}
+OF_DIFFERENCES = (l2, l1, huber)
+"""Losses that depend on nothing but the difference of prediction and target."""

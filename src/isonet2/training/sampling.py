@@ -144,7 +144,7 @@ class Subtomograms:
                 source.name,
                 self.size,
             )
-        if places.centres is not None and not len(places.centres):
+        if places.fitting is not None and not len(places.fitting):
             assert source.centres is not None
             raise InputError(
                 f"{source.name}: none of the {len(source.centres)} voxels of its mask or "

@@ -13,8 +13,6 @@ from isonet2.networks import channels_last
 from isonet2.training.muon import Muon
 from isonet2.training.schedule import Optimizer, Plan
 
-STATE_FILE = "training_state.pt"
-
 OPTIMIZERS: dict[str, Optimizer] = {
     "Muon": Muon,
     "AdamW": lambda network, rate: torch.optim.AdamW(network.parameters(), rate),

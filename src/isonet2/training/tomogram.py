@@ -78,12 +78,13 @@ class Source:
         ]
 
     def fitting_centres(self, size: int) -> NDArray[np.int32]:
-        """Those of the centres that leave room for a cube of edge `size`."""
+        """Numbers (m,) of those centres that leave room for a cube of edge `size`."""
         assert self.centres is not None
         corner = self.centres - size // 2
         low, high = np.array(self.corners(size)).T
         corner = np.where(high == low, low, corner)
-        return self.centres[((corner >= low) & (corner <= high)).all(axis=1)]
+        fits = ((corner >= low) & (corner <= high)).all(axis=1)
+        return np.flatnonzero(fits).astype(np.int32)
 
     def has_room(self, size: int) -> bool:
         """Whether a cube of edge `size` can be drawn."""
@@ -92,25 +93,30 @@ class Source:
     def places(self, size: int) -> "Places":
         """Where cubes of edge `size` may lie."""
         low, high = np.array(self.corners(size)).T
-        centres = None if self.centres is None else self.fitting_centres(size)
-        return Places(size, low, high, centres)
+        fitting = None if self.centres is None else self.fitting_centres(size)
+        return Places(size, low, high, self.centres, fitting)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where cubes of edge `size` may lie: lowest and highest corner, or chosen centres."""
+    """Where cubes of edge `size` may lie: lowest and highest corner, or chosen centres.
+
+    The centres (n, 3) are the tomogram's own, not a copy; `fitting` holds the numbers (m,) of
+    those that leave room.
+    """
 
     size: int
     low: NDArray[np.int64]
     high: NDArray[np.int64]
     centres: NDArray[np.int32] | None
+    fitting: NDArray[np.int32] | None
 
     def draw(self, rng: np.random.Generator) -> Position:
         """Lowest corner of one cube, each place equally likely."""
-        if self.centres is None:
+        if self.centres is None or self.fitting is None:
             corner = rng.integers(self.low, self.high + 1)
         else:
-            centre = self.centres[rng.integers(len(self.centres))]
+            centre = self.centres[self.fitting[rng.integers(len(self.fitting))]]
             corner = np.clip(centre - self.size // 2, self.low, self.high)
         return int(corner[0]), int(corner[1]), int(corner[2])
 

@@ -56,6 +56,10 @@ class Validation:
             losses = objective(network, network, batch)
             parts.append(torch.stack((losses.n2n, losses.mw)))
         n2n, mw = torch.stack(parts).mean(0).tolist()
+        return self.named(n2n, mw)
+
+    def named(self, n2n: float, mw: float) -> dict[str, float]:
+        """Columns of the history, from the losses in the measured region and in the wedge."""
         weight = (max(self.recipe.mw_weight, 0.0) or 1.0) if self.method.fills_wedge else 0.0
         return {
             HELD_OUT: n2n + weight * mw,

@@ -172,10 +172,15 @@ class Watch:
         self.pending.clear()
         caution, epoch = self.training.caution, self.training.epoch + 1
         if self.returns == RETURNS:
-            begin = "begin again with" if epoch == 1 else "use --resume with"
+            self.training.load(self.sound)
+            again = "begin again with"
+            if self.training.updates:
+                again = "what was sound is kept: use --resume with"
+                if self.fabric.is_global_zero:
+                    self._save()
             raise NotFinite(
-                f"epoch {epoch}: {error}, also with {caution:g} of the learning rate; what was "
-                f"saved before is kept: {begin} a smaller learning_rate, or --mixed_precision False"
+                f"epoch {epoch}: {error}, also with {caution:g} of the learning rate; {again} a "
+                f"smaller learning_rate, or --mixed_precision False"
             )
         self.returns += 1
         self.training.load(self.sound)

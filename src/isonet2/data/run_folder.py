@@ -1,0 +1,172 @@
+"""Folders of results: the name of every file in them, and earlier runs set aside whole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from isonet2.data.files import locked, make_folder
+
+EARLIER = "earlier_"
+"""How the folders begin that earlier runs are set aside in."""
+TRAINED = (
+    "network_*.pt",
+    "training_state.pt",
+    "*_training_state.pt",
+    "history.csv",
+    "history_*.csv",
+    "loss_*.png",
+    "*_epoch[0-9]*.mrc",
+    "*_epoch[0-9]*.png",
+    "masks/*_epoch[0-9]*.mrc",
+    "tensorboard",
+)
+"""What training leaves in a folder: see `NetworkFiles`."""
+WHOLE = "full"
+"""The part of each tomogram that a network sees which is the only one of its run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFiles:
+    """Where a training run keeps one network, and all that is written beside it.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    method, arch, cube_size
+        Of the network; of an architecture from a file, that file's stem.
+    part
+        Of the tomograms that the network sees: `full`, `top` or `bottom`.
+    """
+
+    folder: Path
+    method: str
+    arch: str
+    cube_size: int
+    part: str = WHOLE
+
+    def _named(self, middle: str = "") -> Path:
+        stem = f"network_{self.method}_{self.arch}_{self.cube_size}"
+        return self.folder / f"{stem}{middle}_{self.part}.pt"
+
+    @property
+    def network(self) -> Path:
+        """The network as it is after the last epoch."""
+        return self._named()
+
+    @property
+    def best(self) -> Path:
+        """The network that was best on the parts held out."""
+        return self._named("_best")
+
+    def of_epoch(self, epoch: int) -> Path:
+        """A network that is kept for good."""
+        return self._named(f"_epoch{epoch}")
+
+    @property
+    def state(self) -> Path:
+        """What a stopped run goes on from."""
+        name = "training_state.pt"
+        return self.folder / (name if self.part == WHOLE else f"{self.part}_{name}")
+
+    @property
+    def history(self) -> Path:
+        """A row for each epoch."""
+        return self.folder / ("history.csv" if self.part == WHOLE else f"history_{self.part}.csv")
+
+    @property
+    def curve(self) -> Path:
+        """Picture of the history."""
+        return self.folder / f"loss_{self.part}.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.folder / "tensorboard" / self.part
+
+    def preview(self, tomogram: str, epoch: int, ending: str) -> Path:
+        """A tomogram restored after an epoch, or its picture: `mrc` or `png`."""
+        part = "" if self.part == WHOLE else f"{self.part}_"
+        return self.folder / f"{tomogram}_{part}epoch{epoch}.{ending}"
+
+    def mask(self, tomogram: str, epoch: int) -> Path:
+        """A tomogram's mask, made anew after an epoch."""
+        return self.folder / "masks" / f"{tomogram}_{self.part}_epoch{epoch}.mrc"
+
+    @property
+    def _note(self) -> Path:
+        return self.folder / f".unfinished_{self.part}"
+
+    @contextmanager
+    def noted(self, work: str) -> Iterator[None]:
+        """Leave a note while a block runs; it stays only where the process is killed in it."""
+        self._note.write_text(work, encoding="utf-8")
+        try:
+            yield
+        finally:
+            self._note.unlink(missing_ok=True)
+
+    def cut_off(self) -> str | None:
+        """The work that an earlier process was killed in, if it was, and forget it."""
+        if not self._note.is_file():
+            return None
+        work = self._note.read_text(encoding="utf-8")
+        self._note.unlink()
+        return work
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of a training run, which no other run uses meanwhile.
+
+    Parameters
+    ----------
+    path
+        Of the folder.
+    """
+
+    path: Path
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Make the folder and keep other runs out of it.
+
+        Raises
+        ------
+        InputError
+            When another run uses it, or it cannot be written to.
+        """
+        make_folder(self.path)
+        with locked(self.path / "run", timeout=1, name=self.path):
+            yield
+
+    def set_aside(self, record: str) -> Path | None:
+        """Move everything that an earlier training left into a folder of its own.
+
+        Files that training does not make stay where they are.
+
+        Parameters
+        ----------
+        record
+            Name of the file that holds the parameters, which goes with the rest.
+
+        Returns
+        -------
+        Path or None
+            That folder; None where there was nothing.
+        """
+        left = [path for pattern in TRAINED for path in self.path.glob(pattern)]
+        if not left:
+            return None
+        number = 1
+        while (aside := self.path / f"{EARLIER}{number}").exists():
+            number += 1
+        for path in [*left, self.path / record]:
+            if path.exists():
+                goal = aside / path.relative_to(self.path)
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(goal)
+        for note in self.path.glob(".unfinished_*"):
+            note.unlink()
+        return aside
