@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-SLURM := slurmctld slurmd slurm-client munge
+PARTS := node chromium slurmctld munged
+PACKAGES := nodejs chromium slurmctld slurmd slurm-client munge
+MISSING = $$(for part in $(PARTS); do command -v $$part >/dev/null || echo $$part; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo gui test format clean
@@ -22,14 +24,15 @@ demo: $(INSTALLED)  ## restore two simulated tomograms and compare them with the
 gui: $(INSTALLED)  ## open the demonstration, or its untouched data, as a project in the browser
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/gui.sh demo
 
-test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, pytest, node's where it is
+test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, node's tests, pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@if command -v node >/dev/null; then node --test tests/js; else echo "no node: tests/js are left out"; fi
-	@command -v slurmctld >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y $(SLURM) >/dev/null; } || \
-	  echo "Tests on a real SLURM are left out: install $(SLURM)"
+	@[ -z "$(MISSING)" ] || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends $(PACKAGES) >/dev/null; } || true
+	@for part in $(MISSING); do echo "no $$part: tests are left out (Debian has it in $(PACKAGES))"; done
+	@! command -v node >/dev/null || node --test tests/js
 	$(BIN)/python -m pytest -rs
 
 format: $(INSTALLED)  ## put the code into its standard form
