@@ -173,6 +173,7 @@ def test_warnings_and_errors_stand_out_in_the_log():
         ("exit status 2", ["OSError: [Errno 28] No space left on device"], "disk"),
         ("exit status 2", ["isonet.py: x.star: no such file; make one"], "file"),
         ("the scheduler says TIMEOUT", [], "time"),
+        ("exit status 2", ["ERROR: TS_01: t.star holds no defocus of it; fill in"], "defocus"),
         ("exit status 3: something else", [], ""),
     ],
 )

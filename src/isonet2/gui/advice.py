@@ -15,6 +15,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         re.I,
     ),
     "file": re.compile(r"no such (file|folder)|not there|No such file or directory", re.I),
+    "defocus": re.compile(r"no defocus", re.I),
     "table": re.compile(r"STAR table|lists no tomograms|no block lists", re.I),
     "time": re.compile(r"TIMEOUT|time limit", re.I),
     "permission": re.compile(r"permission denied|may not write", re.I),
