@@ -156,7 +156,7 @@ def test_each_choice_of_deconv_gives_another_tomogram(folder, tmp_path, given, c
         parameters = DeconvParameters(
             star_file=folder / "t.star", output_dir=tmp_path, ncpus=1, **choices
         )
-        assert deconv(parameters) == 0
+        deconv(parameters)
         path = TomogramTable.read(folder / "t.star").tomograms[0].deconvolved
         results.append(open_volume(path).read())
     assert not np.allclose(*results, atol=1e-4)
@@ -169,7 +169,7 @@ def test_the_patch_size_changes_the_mask(folder, tmp_path):
         table = tmp_path / "t.star"
         table.write_text((folder / "t.star").read_text())
         given = {"star_file": table, "output_dir": output, "input_column": "rlnTomoName"}
-        assert make_mask(MakeMaskParameters(patch_size=size, ncpus=1, **given)) == 0
+        make_mask(MakeMaskParameters(patch_size=size, ncpus=1, **given))
         masks.append(open_volume(next(output.glob("*.mrc"))).read())
     assert 0.02 < np.mean(masks[0] != masks[1]) < 0.6
 

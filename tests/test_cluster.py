@@ -20,7 +20,7 @@ from isonet2.jobs import cluster, gpus
 from isonet2.machine.memory import SHARE, memory_limit
 from isonet2.parameters import DeconvParameters, PredictParameters
 from isonet2.runs import each
-from isonet2.runs.each import for_each
+from isonet2.runs.each import SomeFailed, for_each
 
 pytestmark = pytest.mark.slow
 SOURCES = f"{Path(__file__).parents[1] / 'src'}{os.pathsep}{Path(__file__).parent}"
@@ -71,10 +71,9 @@ def test_a_worker_that_dies_gives_its_tomogram_back_and_no_failure_stops_another
     folder = Path("out")
     folder.mkdir()
     tomograms = TomogramTable.read(table).tomograms
-    status = for_each(
-        parameters(folder, cluster="local"), table, tomograms, prepare, "done", folder
-    )
-    assert status == 2
+    with pytest.raises(SomeFailed, match="3 failed: TS_03, TS_04, TS_05") as failed:
+        for_each(parameters(folder, cluster="local"), table, tomograms, prepare, "done", folder)
+    assert {done.index for done in failed.value.done} == {1, 2, 6}
     noted = {t.index: t.mask for t in TomogramTable.read(table).tomograms}
     assert {index for index, path in noted.items() if path is not None} == {1, 2, 6}
     assert "TS_03: has no use" in caplog.text
@@ -91,9 +90,8 @@ def test_a_worker_keeps_what_it_made_ready(table):
     folder = Path("out")
     folder.mkdir()
     tomograms = [t for t in TomogramTable.read(table).tomograms if t.index in (1, 6)] * 4
-    assert (
-        for_each(parameters(folder, cluster="local"), table, tomograms, prepare, "x", folder) == 0
-    )
+    given = parameters(folder, cluster="local")
+    assert len(for_each(given, table, tomograms, prepare, "x", folder)) == 8
     assert len(list(folder.glob("ready_*"))) <= 2
 
 

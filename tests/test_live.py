@@ -31,7 +31,7 @@ def request(command, folder, **parameters):
 def test_a_small_tomogram_is_deconvolved_as_by_the_command(star, tmp_path):
     answer = Live().answer(request("deconv", tmp_path, snrfalloff=0.7))
     assert answer["region"] == [(0, 48), (0, 56), (0, 64)]
-    assert deconv(DeconvParameters(star_file=star, snrfalloff=0.7)) == 0
+    deconv(DeconvParameters(star_file=star, snrfalloff=0.7))
     seen = open_volume(answer["second"]).read()
     made = open_volume("deconv/TS_01_deconv.mrc").read()
     assert np.corrcoef(seen.ravel(), made.ravel())[0, 1] > 0.99999
@@ -41,7 +41,7 @@ def test_a_small_tomogram_is_deconvolved_as_by_the_command(star, tmp_path):
 def test_a_small_tomogram_is_masked_as_by_the_command(star, tmp_path):
     answer = Live().answer(request("make_mask", tmp_path, density_percentage=30, z_crop=0.1))
     given = {"density_percentage": 30, "z_crop": 0.1}
-    assert make_mask(MakeMaskParameters(star_file=star, **given)) == 0
+    make_mask(MakeMaskParameters(star_file=star, **given))
     seen = open_volume(answer["mask"]).read()
     made = open_volume("mask/TS_01_mask.mrc").read()
     assert (np.kron(seen, np.ones((2, 2, 2))) == made).all()

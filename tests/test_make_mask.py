@@ -8,6 +8,7 @@ import pytest
 import torch
 from imod_models import model
 from matplotlib import image
+from quick import status
 
 from isonet2.commands.make_mask import make_mask, refuse_empty
 from isonet2.data.boundary import read_boundary
@@ -41,7 +42,7 @@ def table(**columns):
 
 
 def run(**values):
-    return make_mask(MakeMaskParameters(star_file="t.star", **values))
+    return status(make_mask, MakeMaskParameters(star_file="t.star", **values))
 
 
 STRICT = {"patch_size": 2, "density_percentage": 15, "std_percentage": 15}

@@ -46,8 +46,9 @@ def model_file(tmp_path):
 
 def test_arrays_and_files_are_restored_as_predict_restores_a_table(star, halves, model_file):
     given = {"star_file": star, "model": model_file, "mixed_precision": False, "gpuID": "cpu"}
-    assert predict(PredictParameters(**given)) == 0
-    wanted = open_volume(TomogramTable.read(star).tomograms[0].corrected).read()
+    (done,) = predict(PredictParameters(**given))
+    assert (done.index, done.path) == (1, TomogramTable.read(star).tomograms[0].corrected)
+    wanted = open_volume(done.path).read()
     model = isonet2.Model.load(model_file)
     said = {"pixel_size": 10, "tilts": (-60, 60), "defocus": 30000, "gpuID": "cpu",
             "mixed_precision": False}  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from quick import status
 
 from isonet2.commands.predict import predict
 from isonet2.data.star import TomogramTable, update, write_table
@@ -47,7 +48,7 @@ def save_model(path, method="isonet2-n2n", shift=0.0, **fields):
 
 def go(star, model, **options):
     options = {"mixed_precision": False} | options
-    return predict(PredictParameters(star_file=star, model=model, **options))
+    return status(predict, PredictParameters(star_file=star, model=model, **options))
 
 
 def test_what_the_network_leaves_alone_comes_back_in_the_inputs_scale(star, halves, tmp_path):

@@ -59,14 +59,6 @@ def test_the_end_is_told_as_it_was(tmp_path, quick, error, state, said):
     assert (ended.state, ended.message, ended.seconds_left) == (state, said, None)
 
 
-def test_failures_that_do_not_stop_a_run_count_at_its_end(tmp_path, quick):
-    with ProgressFile(tmp_path, "deconv") as progress:
-        progress.report(tomogram=2, tomograms=3)
-        progress.fail("1 failed: TS_02")
-    ended = read_progress(tmp_path)
-    assert (ended.state, ended.message, ended.tomogram) == ("failed", "1 failed: TS_02", 2)
-
-
 def test_many_reports_cost_few_writings_and_the_last_one_is_kept(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(ProgressFile, "_write", lambda self: written.append(self._now.step))

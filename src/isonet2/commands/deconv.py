@@ -23,7 +23,7 @@ from isonet2.parameters import DeconvParameters, package_version
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import Work, begin, for_each
+from isonet2.runs.each import Done, Work, begin, for_each
 from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
@@ -32,13 +32,18 @@ CHUNK_SIZE = 256
 """Edge of the cubes where a whole tomogram does not fit into memory."""
 
 
-def deconv(parameters: DeconvParameters) -> int:
+def deconv(parameters: DeconvParameters) -> list[Done]:
     """Deconvolve the chosen tomograms of a table; one that fails does not stop the others.
 
     Returns
     -------
-    int
-        Exit status: 0 when all went well, else 2.
+    list of Done
+        What was made of each, and where it is.
+
+    Raises
+    ------
+    SomeFailed
+        When some failed, after all were tried.
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)

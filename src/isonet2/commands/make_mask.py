@@ -20,7 +20,7 @@ from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
 from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
-from isonet2.runs.each import Work, begin, for_each
+from isonet2.runs.each import Done, Work, begin, for_each
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,18 @@ REMEDIES = {
 """What to change when nothing is left after a step."""
 
 
-def make_mask(parameters: MakeMaskParameters) -> int:
+def make_mask(parameters: MakeMaskParameters) -> list[Done]:
     """Make masks of the chosen tomograms of a table; one that fails does not stop the others.
 
     Returns
     -------
-    int
-        Exit status: 0 when all went well, else 2.
+    list of Done
+        What was made of each, and where it is.
+
+    Raises
+    ------
+    SomeFailed
+        When some failed, after all were tried.
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)

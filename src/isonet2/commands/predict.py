@@ -38,7 +38,7 @@ from isonet2.prediction.restoring import restore
 from isonet2.prediction.tiles import fitted_tiles, training_tiles
 from isonet2.reports.pictures import compare_picture
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import Work, begin, for_each
+from isonet2.runs.each import Done, SomeFailed, Work, begin, for_each
 from isonet2.runs.plan import TrainParameters
 from isonet2.types import Block, Region, Shape
 
@@ -101,13 +101,18 @@ def folder_of(parameters: PredictParameters, model: Checkpoint) -> Path:
     return parameters.output_dir or _place(model)[1]
 
 
-def predict(parameters: PredictParameters) -> int:
+def predict(parameters: PredictParameters) -> list[Done]:
     """Restore the chosen tomograms of a table; one that fails does not stop the others.
 
     Returns
     -------
-    int
-        Exit status: 0 when all are restored, else 2.
+    list of Done
+        What was made of each, and where it is.
+
+    Raises
+    ------
+    SomeFailed
+        When some failed, after all were tried.
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
@@ -136,19 +141,22 @@ def predict_after(parameters: TrainParameters, networks: Sequence[Path]) -> None
     """
     if not parameters.with_predict or not is_first_rank():
         return
-    status = predict(
-        PredictParameters(
-            star_file=parameters.star_file,
-            model=networks[0],
-            model2=networks[1] if len(networks) > 1 else None,
-            gpuID=parameters.gpuID,
-            ncpus=parameters.ncpus,
-            tomo_idx=parameters.tomo_idx,
-            mixed_precision=parameters.mixed_precision,
+    try:
+        predict(
+            PredictParameters(
+                star_file=parameters.star_file,
+                model=networks[0],
+                model2=networks[1] if len(networks) > 1 else None,
+                gpuID=parameters.gpuID,
+                ncpus=parameters.ncpus,
+                tomo_idx=parameters.tomo_idx,
+                mixed_precision=parameters.mixed_precision,
+            )
         )
-    )
-    if status:
-        raise InputError("with_predict True: not every tomogram was restored (see above)")
+    except SomeFailed as error:
+        raise InputError(
+            "with_predict True: not every tomogram was restored (see above)"
+        ) from error
 
 
 def make_restorer(parameters: PredictParameters) -> Restorer:

@@ -12,6 +12,7 @@ from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.machine.started import started_rank
 from isonet2.parameters import DeconvParameters, MakeMaskParameters, RefineParameters
+from isonet2.runs.each import SomeFailed
 from isonet2.runs.networks import train
 from isonet2.runs.plan import recipe_of
 from isonet2.training.objectives import METHODS
@@ -98,9 +99,12 @@ def deconvolve_first(parameters: RefineParameters) -> RefineParameters:
     masking = MakeMaskParameters(
         star_file=parameters.star_file, ncpus=parameters.ncpus, tomo_idx=parameters.tomo_idx
     )
-    if deconv(deconvolution) or make_mask(masking):
+    try:
+        deconv(deconvolution)
+        make_mask(masking)
+    except SomeFailed as error:
         raise InputError(
             "with_deconv True: not every tomogram could be deconvolved and masked (see above); "
             "mend or remove those rows"
-        )
+        ) from error
     return parameters.model_copy(update=made)

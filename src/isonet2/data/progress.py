@@ -98,8 +98,7 @@ class ProgressFile:
 
     A thread writes, at most once a second, so that a slow disk never holds up the work; a disk
     that refuses is spoken of once. A block that raises KeyboardInterrupt was `cancelled`, one that
-    raises anything else `failed`, with the exception as the message; a command that goes on after
-    failures calls `fail` in place of raising.
+    raises anything else `failed`, with the exception as the message.
 
     Parameters
     ----------
@@ -116,7 +115,6 @@ class ProgressFile:
     parameters: str | None = None
     _now: Progress = field(init=False, repr=False)
     _first: tuple[float, float] | None = field(init=False, default=None, repr=False)
-    _failure: str | None = field(init=False, default=None, repr=False)
     _refused: bool = field(init=False, default=False, repr=False)
     _ended: threading.Event = field(init=False, default_factory=threading.Event, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
@@ -144,8 +142,8 @@ class ProgressFile:
         self._ended.set()
         self._thread.join()
         if error is None:
-            state: State = "succeeded" if self._failure is None else "failed"
-            said = self._now.message if self._failure is None else self._failure
+            state: State = "succeeded"
+            said = self._now.message
         elif isinstance(error, KeyboardInterrupt):
             state, said = "cancelled", "stopped by a signal"
         else:
@@ -159,10 +157,6 @@ class ProgressFile:
         with self._lock:
             now = replace(self._now, **news)
             self._now = replace(now, updated=time.time(), seconds_left=self._left(now.part))
-
-    def fail(self, message: str) -> None:
-        """Say that the run, though it goes on to its end, did not succeed."""
-        self._failure = message
 
     def _left(self, part: float | None) -> float | None:
         """Seconds left at the pace since the first report: a resumed run does not begin at 0."""

@@ -105,6 +105,36 @@ class Outcome:
     messages: tuple[tuple[int, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command has made of one tomogram.
+
+    Attributes
+    ----------
+    index, name
+        Of the tomogram.
+    columns
+        What was noted in its row of the table, files as paths.
+    """
+
+    index: int
+    name: str
+    columns: Mapping[str, object]
+
+    @property
+    def path(self) -> Path | None:
+        """The first file that was made, if any."""
+        return next((cell for cell in self.columns.values() if isinstance(cell, Path)), None)
+
+
+class SomeFailed(InputError):
+    """Some tomograms failed, each of which was said; `done` holds what became of the others."""
+
+    def __init__(self, text: str, done: Sequence[Done]) -> None:
+        super().__init__(text)
+        self.done = list(done)
+
+
 Work = Callable[[Tomogram, str], Mapping[str, object]]
 """Takes a tomogram, and its name with its number among the others; gives what to note of it."""
 P = TypeVar("P", bound=SpreadParameters)
@@ -117,7 +147,7 @@ def for_each(
     prepare: Callable[[P], Work],
     done: str,
     folder: Path,
-) -> int:
+) -> list[Done]:
     """Do something with every tomogram, note it, and say at the end how many it went well with.
 
     Parameters
@@ -137,22 +167,26 @@ def for_each(
 
     Returns
     -------
-    int
-        Exit status: 0 when all went well, else 2.
+    list of Done
+        What was made of each of them.
+
+    Raises
+    ------
+    SomeFailed
+        When some failed, after all were tried.
     """
-    failed = []
+    records, failed = [], []
     with ProgressFile(folder, parameters.command, FILE_NAME) as progress:
         for tomogram, outcome in outcomes(parameters, tomograms, prepare, done, progress):
             if outcome.columns is None:
                 failed.append(tomogram.name)
             else:
                 update(table, tomogram.index, outcome.columns)
+                records.append(Done(tomogram.index, tomogram.name, outcome.columns))
         log.info("%d %s in %s", len(tomograms) - len(failed), done, folder)
         if failed:
-            text = f"{len(failed)} failed: {few(failed)}"
-            log.error(text)
-            progress.fail(text)
-    return 2 if failed else 0
+            raise SomeFailed(f"{len(failed)} failed: {few(failed)}", records)
+    return records
 
 
 def outcomes(
