@@ -12,10 +12,11 @@ from isonet2.networks import (
     NETWORKS,
     build_network,
     channels_last,
+    depth,
     edge_multiple,
     network_options,
 )
-from isonet2.networks.blocks import NORMALIZATIONS, ConvBlock
+from isonet2.networks.blocks import NORMALIZATIONS, ConvBlock, ConvStack, Upsampling
 from isonet2.networks.custom import CustomNet
 from isonet2.networks.hsformer import HSFormer
 from isonet2.networks.scunet import SCUNet
@@ -23,6 +24,7 @@ from isonet2.networks.unet import UNet
 from isonet2.networks.vtunet import VTUNet
 from isonet2.parameters import ARCHITECTURES
 from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.lattice import lattice
 from isonet2.prediction.checkpoint import Checkpoint
 from isonet2.prediction.usage import Usage
 
@@ -55,15 +57,15 @@ def test_parameters_and_networks_name_the_same_architectures():
 @pytest.mark.parametrize(
     ("arch", "millions"),
     [
-        ("unet-small", 8.40),
-        ("unet-medium", 24.2),
-        ("unet-large", 45.1),
-        ("scunet-small", 4.67),
-        ("scunet-medium", 10.5),
-        ("scunet-large", 29.0),
-        ("scunet-fast", 2.62),
-        ("HSFormer", 6.63),
-        ("vtunet", 6.94),
+        ("unet-small", 8.09),
+        ("unet-medium", 23.3),
+        ("unet-large", 43.6),
+        ("scunet-small", 4.37),
+        ("scunet-medium", 9.80),
+        ("scunet-large", 27.2),
+        ("scunet-fast", 2.45),
+        ("HSFormer", 5.95),
+        ("vtunet", 6.25),
     ],
 )
 def test_sizes_of_the_networks(arch, millions):
@@ -191,6 +193,52 @@ def test_the_unet_moves_with_its_input_by_whole_multiples():
     with torch.no_grad():
         aside = network(x.roll(1, 4)).roll(-1, 4)
     assert not torch.allclose(aside[inside], here[inside], atol=1e-3)
+
+
+def test_upsampling_draws_straight_lines():
+    layer = Upsampling(2, 1)
+    nn.init.ones_(layer.mix.weight)
+    nn.init.zeros_(layer.mix.bias)
+    z, y, x = torch.meshgrid(*(torch.arange(n).double() for n in (3, 4, 5)), indexing="ij")
+    planes = torch.stack([z - 2 * y, 3 * x + 1])[None]
+    drawn = layer.double()(planes)[0, 0]
+    z, y, x = torch.meshgrid(*(torch.arange(2 * n) / 2 - 0.25 for n in (3, 4, 5)), indexing="ij")
+    wanted = (z - 2 * y + 3 * x + 1).double()
+    inside = (slice(1, -1),) * 3
+    assert drawn.shape == wanted.shape
+    torch.testing.assert_close(drawn[inside], wanted[inside])
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_what_lies_beyond_the_faces_of_deep_levels(padding):
+    torch.manual_seed(0)
+    stack = ConvStack(3, 3, 2, padding=padding).eval()
+    even = torch.ones(1, 3, 8, 8, 8)
+    with torch.no_grad():
+        y = stack(even)
+    spread = float(y.std(dim=(2, 3, 4)).max())
+    assert (spread < 1e-6) == (padding == "replicate")
+
+
+@pytest.mark.parametrize("upsampling", ["linear", "transposed"])
+def test_linear_upsampling_prints_no_lattice_on_noise(upsampling):
+    torch.manual_seed(1)
+    network = UNet(filters=8, levels=2, convolutions=1, upsampling=upsampling)
+    x = 1 + 0.3 * torch.randn(1, 1, 64, 64, 64)
+    with torch.no_grad():
+        network(x)
+        found = lattice(network.eval()(x)[0, 0])
+    assert (found.highest < 25) == (upsampling == "linear")
+
+
+def test_bottlenecks_of_named_unets_hold_six_voxels():
+    for arch in ("unet-small", "unet-medium", "unet-large"):
+        levels = {size: depth(arch, size)["levels"] for size in (32, 48, 64, 80, 96, 128)}
+        assert levels == {32: 2, 48: 3, 64: 3, 80: 3, 96: 4, 128: 4}
+        for size in levels:
+            assert size % edge_multiple(build_network(arch, **depth(arch, size))) == 0
+    assert depth("scunet-fast", 48) == {}
+    assert depth(str(EXAMPLE), 48) == {}
 
 
 def test_an_unknown_name_is_refused():

@@ -31,6 +31,28 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+BOTTLENECK = 6
+"""Voxels that a cube's edge must at least have left at the bottom of a network."""
+
+
+def depth(arch: str, cube_size: int) -> dict[str, int]:
+    """Options that fit a network's depth to its training cubes.
+
+    A bottleneck of three voxels is nearly all face, and what lies beyond the faces of cubes is
+    no part of tomograms.
+
+    Parameters
+    ----------
+    arch
+        As for `build_network`; the depth of a network from YAML is its user's choice.
+    cube_size
+        Edge of the cubes, voxels.
+    """
+    if not arch.startswith("unet-"):
+        return {}
+    return {"levels": next(n for n in (4, 3, 2, 1) if cube_size >= BOTTLENECK * 2**n)}
+
+
 def channels_last(network: nn.Module) -> nn.Module:
     """Lay a network's weights out with channels last, which its convolutions run fastest on."""
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

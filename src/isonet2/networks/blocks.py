@@ -10,6 +10,8 @@ from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 
 Normalization = Literal["batch", "instance", "group", "none"]
+Padding = Literal["zeros", "replicate"]
+"""What a convolution sees beyond the faces of a volume."""
 Filters = Annotated[int, Ge(8), Le(512), MultipleOf(8)]
 """Channels at the top level; the limits of all of these are for networks that users define."""
 Levels = Annotated[int, Ge(1), Le(5)]
@@ -68,6 +70,8 @@ class ConvBlock(nn.Sequential):
         1 keeps the size; 2 halves it (with `kernel` 2).
     normalization
         One of `NORMALIZATIONS`; without one the convolution has a bias.
+    padding
+        What lies beyond the volume: zeros, or its outermost voxels again.
     """
 
     def __init__(
@@ -77,10 +81,18 @@ class ConvBlock(nn.Sequential):
         kernel: int = 3,
         stride: int = 1,
         normalization: Normalization = "batch",
+        padding: Padding = "zeros",
     ) -> None:
-        padding = kernel // 2 if stride == 1 else 0
         super().__init__(
-            Convolution(inputs, outputs, kernel, stride, padding, bias=normalization == "none"),
+            Convolution(
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                padding=kernel // 2 if stride == 1 else 0,
+                padding_mode=padding,
+                bias=normalization == "none",
+            ),
             NORMALIZATIONS[normalization](outputs),
             nn.LeakyReLU(inplace=True),
         )
@@ -97,12 +109,13 @@ class ConvStack(nn.Module):
         kernel: int = 3,
         normalization: Normalization = "batch",
         residual: bool = False,
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         channels = [inputs] + [outputs] * count
         self.blocks = nn.Sequential(
             *(
-                ConvBlock(a, b, kernel, normalization=normalization)
+                ConvBlock(a, b, kernel, normalization=normalization, padding=padding)
                 for a, b in itertools.pairwise(channels)
             )
         )
@@ -114,3 +127,33 @@ class ConvStack(nn.Module):
         """(b, inputs, z, y, x) to (b, outputs, z, y, x)."""
         y: Tensor = self.blocks(x)
         return y if self.shortcut is None else y + self.shortcut(x)
+
+
+class Upsampling(nn.Module):
+    """Twice the edges: channels mixed voxel by voxel, then values drawn linearly between voxels.
+
+    A transposed convolution has weights of its own for each place in a cell of new voxels, and
+    whatever differs between these places shows as a lattice in every result. Here all places
+    come from one straight line.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv3d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, z, y, x) to (b, outputs, 2z, 2y, 2x)."""
+        y = self.mix(x).permute(0, 2, 3, 4, 1)
+        for axis in (1, 2, 3):
+            y = _doubled(y, axis)
+        return y.permute(0, 4, 1, 2, 3)
+
+
+def _doubled(x: Tensor, axis: int) -> Tensor:
+    """Twice the voxels along an axis, drawn linearly; the outermost are held."""
+    last = x.shape[axis] - 1
+    before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, last)], axis)
+    after = torch.cat([x.narrow(axis, 1, last), x.narrow(axis, last, 1)], axis)
+    return torch.stack([x.lerp(before, 0.25), x.lerp(after, 0.25)], axis + 1).flatten(
+        axis, axis + 1
+    )

@@ -68,7 +68,7 @@ class CustomNet(UShape):
         def swin_conv(channels: int, shifted: bool) -> nn.Module:
             return SwinConvBlock(channels, head_channels, window, shifted, normalization)
 
-        plain: dict[str, Callable[[int, int], nn.Module]] = {
+        plain: dict[str, Callable[..., nn.Module]] = {
             "conv": partial(ConvBlock, kernel=kernel, normalization=normalization),
             "residual": partial(
                 ConvStack, count=2, kernel=kernel, normalization=normalization, residual=True
@@ -79,9 +79,10 @@ class CustomNet(UShape):
         def stage(level: int, channels: int) -> nn.Module:
             chosen: list[nn.Module] = []
             shifted = False
+            beyond = "replicate" if level else "zeros"
             for name in blocks[level]:
                 if name in plain:
-                    chosen.append(plain[name](channels, channels))
+                    chosen.append(plain[name](channels, channels, padding=beyond))
                 else:
                     chosen.append(windowed[name](channels, shifted))
                     shifted = not shifted

@@ -123,6 +123,8 @@ def _options(weights: dict[str, Tensor]) -> dict[str, Any]:
         "normalization": "batch" if normalized else "none",
         "residual": False,
         "add_input": True,
+        "padding": "zeros",
+        "upsampling": "transposed",
     }
 
 

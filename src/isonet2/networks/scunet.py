@@ -41,7 +41,9 @@ class SwinConvBlock(nn.Module):
         super().__init__()
         half = channels // 2
         self.split = nn.Conv3d(channels, channels, 1)
-        self.convolution = ConvStack(half, half, 2, normalization=normalization, residual=True)
+        self.convolution = ConvStack(
+            half, half, 2, normalization=normalization, residual=True, padding="replicate"
+        )
         self.attention = AttentionBlock(half, head_channels, window, shifted)
         self.join = nn.Conv3d(channels, channels, 1)
 

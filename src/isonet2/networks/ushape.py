@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from isonet2.networks.blocks import ConvBlock, Normalization
+from isonet2.networks.blocks import ConvBlock, Normalization, Upsampling
 
 Stage = Callable[[int, int], nn.Module]
 """Makes what is done at a level, from the level's number and its channels."""
@@ -67,12 +67,12 @@ class UShape(nn.Module):
         self.grow: nn.Module | None = None
         if patch > 1:
             self.shrink = ConvBlock(detail, filters, patch, patch, normalization)
-            self.grow = nn.ConvTranspose3d(filters, detail, patch, patch)
+            self.grow = Upsampling(filters, detail)
             self.blend = ConvBlock(2 * detail, detail, normalization=normalization)
         self.encoder = nn.ModuleList(encode(level, a) for level, (a, _) in enumerate(pairs))
         self.down = nn.ModuleList(ConvBlock(a, b, 2, 2, normalization) for a, b in pairs)
         self.bottom = encode(levels, filters * 2**levels)
-        self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in pairs)
+        self.up = nn.ModuleList(Upsampling(b, a) for a, b in pairs)
         self.decoder = nn.ModuleList(decode(level, a) for level, (a, _) in enumerate(pairs))
         self.final = nn.Conv3d(detail, 1, 3, padding=1)
 

@@ -13,9 +13,9 @@ from isonet2.networks.published import is_published, translate
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.prediction.usage import Usage
 
-FORMAT = 4
+FORMAT = 5
 """1 was of networks that added their input to their output, 2 of U-Nets without residual blocks, 3
-did not say what its method reads and fills."""
+did not say what its method reads and fills, 4 upsampled by transposed convolutions."""
 OWN = "own "
 """How the names of architectures begin that only their users can build."""
 PUBLISHED = "published IsoNet2"

@@ -15,7 +15,7 @@ from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, describe
 from isonet2.machine.interrupts import stop_request
 from isonet2.machine.ranks import make_fabric
-from isonet2.networks import network_options
+from isonet2.networks import depth, network_options
 from isonet2.opening.rows import full_column
 from isonet2.parameters import package_version
 from isonet2.physics.rotation import source_size
@@ -101,7 +101,11 @@ class TrainingRun:
         self.cubes, self.validation = self._cubes(sources)
         cubes = len(self.cubes.subtomograms)
         self.plan = own.plan(plan_of(parameters, ranks, threads, cubes))
-        self.options = network_options(parameters.arch, normalization=parameters.normalization)
+        self.options = network_options(
+            parameters.arch,
+            normalization=parameters.normalization,
+            **depth(parameters.arch, size),
+        )
         restored = [
             Preview(source, row.ground_truth, self.usage,
                     autocast_type(self.fabric.device, parameters.mixed_precision))
