@@ -15,7 +15,7 @@ from isonet2.machine.tensors import load_tensors
 from isonet2.networks import build_network
 from isonet2.opening.halves import Unreadable
 from isonet2.physics.ctf import CtfTreatment
-from isonet2.training import watch
+from isonet2.training import loop, watch
 from isonet2.training.assembly import Assembler, Cubes
 from isonet2.training.loop import Descent, _to_its_parameters, fit
 from isonet2.training.muon import Muon
@@ -282,13 +282,30 @@ def test_the_average_comes_gradually_to_its_decay(source):
     assert len(seen) == 7
 
 
-def test_the_average_normalises_as_the_network_has_learned_to(source):
-    training = run(source, start(tiny(), PLAN))
-    untouched = dict(tiny().named_buffers())
+def test_the_average_normalises_by_averaged_statistics(source, monkeypatch):
+    seen = []
+    training = start(tiny(), PLAN)
+    expected = {name: b.clone() for name, b in training.average.named_buffers()}
+    follow = loop._follow
+
+    def noted(training, decay):
+        follow(training, decay)
+        share = 1 - min(decay, training.updates / (10 + training.updates))
+        for name, present in training.network.named_buffers():
+            if present.is_floating_point():
+                expected[name] += share * (present - expected[name])
+            else:
+                expected[name] = present.clone()
+        seen.append(training.updates)
+
+    monkeypatch.setattr(loop, "_follow", noted)
+    run(source, training)
+    assert len(seen) > 3
     present = dict(training.network.named_buffers())
     for name, average in training.average.named_buffers():
-        assert torch.equal(average, present[name])
-        assert not torch.equal(average, untouched[name])
+        torch.testing.assert_close(average, expected[name])
+        moved = average.is_floating_point()
+        assert torch.equal(average, present[name]) != moved
 
 
 class Scaled(Precision):

@@ -206,7 +206,10 @@ def _follow(training: Training, decay: float) -> None:
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         buffers = zip(training.average.buffers(), training.network.buffers(), strict=True)
         for average, present in buffers:
-            average.copy_(present)
+            if average.is_floating_point():
+                average.lerp_(present, 1 - decay)
+            else:
+                average.copy_(present)
 
 
 def _finish_epoch(fabric: Fabric, training: Training, rate: float, began: float) -> None:
