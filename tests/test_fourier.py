@@ -7,6 +7,7 @@ from isonet2.physics.fourier import (
     distinct_radii,
     frequencies,
     multiplicity,
+    radial_weight,
     radius,
     shell_sums,
     shells,
@@ -65,3 +66,12 @@ def test_cropped_spectrum_samples_a_smooth_volume_on_fewer_voxels(new):
     expected = 3 + torch.cos(2 * torch.pi * (z + 2 * x)) + torch.sin(2 * torch.pi * y)
     small = volume(crop_spectrum(spectrum(wave), old, new), new)
     torch.testing.assert_close(small, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_radial_weight_is_drawn_linearly_through_its_values():
+    values = torch.tensor([0.0, 1.0, 4.0, 2.0, 2.0])
+    weight = radial_weight(values, (24, 16, 32))
+    assert weight.shape == (24, 16, 17)
+    torch.testing.assert_close(weight[6, 0, 0], torch.tensor(4.0))  # 1/4 cycle per voxel
+    torch.testing.assert_close(weight[0, 1, 0], torch.tensor(0.5))  # 1/16
+    assert weight[12, 8, 16] == 2.0

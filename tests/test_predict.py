@@ -9,14 +9,17 @@ from quick import status
 from isonet2.commands.predict import predict
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.networks import build_network, folded
+from isonet2.opening.halves import Half
 from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter, spectrum
+from isonet2.physics.geometry import Geometry
 from isonet2.physics.metrics import soft_edge
 from isonet2.physics.wedge import ball, measured
-from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.checkpoint import FORMAT, Checkpoint
 from isonet2.prediction.orientations import orientations
 from isonet2.prediction.replicas import Replicas
 from isonet2.prediction.restoring import restore
@@ -349,7 +352,7 @@ def test_output_hardly_depends_on_where_tiles_lie(star, tmp_path):
     assert np.abs(a - b).std() < 0.1 * a.std()
 
 
-@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("form", range(1, FORMAT))
 def test_a_network_of_an_older_kind_is_refused(tmp_path, form):
     record = torch.load(save_model(tmp_path / "m.pt"), weights_only=True)
     torch.save(record | {"format": form}, tmp_path / "m.pt")
@@ -417,6 +420,58 @@ def test_filters_are_brought_to_a_device_once_for_a_tomogram(source, monkeypatch
     )
     assert len(used) > 4
     assert len({id(weight) for weight in used}) == 2
+
+
+class Unchanged(torch.nn.Module):
+    """A network that says what it is given."""
+
+    multiple = 1
+
+    def forward(self, x):
+        return x
+
+
+@pytest.fixture
+def in_wedge_free(tmp_path):
+    """A half whose missing wedge is empty, with its standardised voxels."""
+    shape = (64, 64, 64)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x = apply_filter(x, measured(shape, SECTORS))
+    write_volume(tmp_path / "x.mrc", -x.numpy(), voxel_size=10.0, label="test")
+    volume = open_volume(tmp_path / "x.mrc")
+    return Half(volume, statistics(volume)), x / x.std()
+
+
+SECTORS = ((-60.0, 60.0),)
+
+
+def through(half, usage, tile, networks=1):
+    """What comes of one half twice through networks that change nothing."""
+    result = np.empty((networks, *half.volume.shape), np.float32)
+
+    def write(region, block):
+        result[:, *region] = block
+
+    plans = training_tiles(half.volume.shape, tile, 1.5)
+    replicas = Replicas([Unchanged()] * networks, [torch.device("cpu")], torch.float32)
+    geometry = Geometry(SECTORS, None, 10.0)
+    restore(replicas, [half, half], geometry, usage, write, plans)
+    return torch.from_numpy(result)
+
+
+def test_emptying_a_wedge_that_is_empty_changes_little_whatever_the_tile(in_wedge_free):
+    half, x = in_wedge_free
+    for tile in (24, 48):
+        y = through(half, Usage(tile, CtfTreatment()), tile)[0]
+        assert (y - x).std() < 0.17
+
+
+def test_the_mean_of_halves_gets_its_amplitude_back_but_not_two_networks(in_wedge_free):
+    half, x = in_wedge_free
+    usage = Usage(32, CtfTreatment(), apply_mw_x1=False, gain=(1.5,) * 17)
+    torch.testing.assert_close(through(half, usage, 32)[0], 1.5 * x, atol=0.01, rtol=0)
+    both = through(half, usage, 32, networks=2)
+    torch.testing.assert_close(both[1], x, atol=0.01, rtol=0)
 
 
 def test_nothing_of_the_users_is_replaced(star, halves, tmp_path, caplog):

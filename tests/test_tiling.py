@@ -52,6 +52,18 @@ def test_a_local_operator_gives_the_answer_of_the_whole_volume():
     np.testing.assert_allclose(tiled[inner], whole[inner], atol=1e-5)
 
 
+def test_a_margin_shows_a_function_what_lies_around_a_tile():
+    x = np.random.default_rng(0).normal(size=(1, 40, 30, 50)).astype(np.float32)
+
+    def blur(t):
+        assert t.shape[2:] == (26, 26, 26)
+        return F.avg_pool3d(t, 3, 1)
+
+    whole = F.avg_pool3d(torch.from_numpy(x)[None], 3, 1)[0].numpy()
+    tiled = run(blur, x, tile=24, core=24, margin=1)
+    np.testing.assert_allclose(tiled[:, 1:-1, 1:-1, 1:-1], whole, atol=1e-5)
+
+
 def test_memory_holds_less_than_one_slab_of_results():
     plans = [AxisTiling.plan(length, 24, 18) for length in (200, 200, 240)]
     tile = np.zeros((1, 24, 24, 24), np.float32)

@@ -126,6 +126,27 @@ def shells(shape: Sizes, *, device: torch.device | str | None = None) -> Tensor:
     return torch.round(radius(shape, device=device) * min(shape[-3:])).long()
 
 
+def radial_weight(values: Tensor, shape: Sizes) -> Tensor:
+    """Spread values at equal steps from frequency 0 to 0.5 over a half spectrum.
+
+    Parameters
+    ----------
+    values
+        (n,), drawn linearly in between; the last one holds beyond 0.5 cycles per voxel.
+    shape
+        Of the volume.
+
+    Returns
+    -------
+    Tensor
+        (z, y, x//2+1).
+    """
+    last = len(values) - 1
+    place = (radius(shape) * (2 * last)).clamp_max(last)
+    below = place.long().clamp_max(last - 1)
+    return torch.lerp(values[below], values[below + 1], place - below)
+
+
 def shell_sums(values: Tensor, shell: Tensor, count: int) -> Tensor:
     """Sum values (b, z, y, x//2+1) over each of the first `count` shells: (b, count)."""
     flat = values.flatten(-3)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from isonet2.physics.ctf import ContrastTransfer, CtfSlots, CtfTreatment, ctf_curves
 from isonet2.physics.fourier import distinct_radii
-from isonet2.physics.wedge import Sectors, measured
+from isonet2.physics.wedge import Sectors, ball, clear_wedge, measured
 from isonet2.types import Shape
 
 
@@ -70,10 +70,11 @@ class Geometry:
         shape
             Of the volume, (z, y, x).
         empty_wedge
-            Whether inputs are freed of what lies outside the measured region.
+            Whether inputs are freed of what lies in the missing wedge. A part of a tomogram
+            smears what was measured by `1/n` of its `n` voxels; that is left.
         """
         sign = self.slots(treatment, shape).input
         if not empty_wedge:
             return sign
-        weight = self.measured(shape)
+        weight = ball(shape) * ~clear_wedge(shape, self.sectors, min(shape))
         return weight if sign is None else weight * sign

@@ -50,9 +50,9 @@ class AxisTiling:
         covered = (self.count - 1) * self.stride + self.tile
         return index * self.stride - (covered - self.length) // 2
 
-    def covers(self, index: int) -> slice:
-        """Voxels under a tile, some of them perhaps beyond the volume."""
-        return slice(self.start(index), self.start(index) + self.tile)
+    def covers(self, index: int, margin: int = 0) -> slice:
+        """Voxels under a tile and in a margin around it, some perhaps beyond the volume."""
+        return slice(self.start(index) - margin, self.start(index) + self.tile + margin)
 
     def window(self, index: int) -> NDArray[np.float32]:
         """Weight of a tile's voxels, (tile,): all tiles' windows add up to one everywhere.
@@ -113,6 +113,7 @@ def map_tiles(
     plans: Sequence[AxisTiling],
     *,
     batch: int = 1,
+    margin: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Apply a function to overlapping tiles of a volume and write their smooth blend.
@@ -125,7 +126,8 @@ def map_tiles(
     Parameters
     ----------
     function
-        Takes (b, c, z, y, x) with the edges of a tile, returns (b, o, z, y, x).
+        Takes (b, c, z, y, x) with the edges of a tile and `margin` on either side, returns
+        (b, o, z, y, x) with the edges of a tile.
     read
         Takes a region inside the volume, returns (c, z, y, x) float32.
     write
@@ -135,6 +137,8 @@ def map_tiles(
         How the volume's z, y and x are tiled.
     batch
         Tiles per call of `function`.
+    margin
+        Voxels around a tile that `function` is given as well.
     progress
         Called with (tiles done, tiles in all).
     """
@@ -153,7 +157,7 @@ def map_tiles(
     def load(group: list[list[int]]) -> Tensor:
         cubes = []
         for index in group:
-            z, y, x = (plan.covers(i) for plan, i in zip(plans, index, strict=True))
+            z, y, x = (plan.covers(i, margin) for plan, i in zip(plans, index, strict=True))
             cubes.append(padded(read, (z, y, x), shape))
         return torch.from_numpy(np.stack(cubes))
 

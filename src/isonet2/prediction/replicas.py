@@ -37,6 +37,7 @@ class Replicas:
         self.free: SimpleQueue[tuple[torch.device, list[nn.Module]]] = SimpleQueue()
         self.devices = list(devices)
         self.count = len(devices)
+        self.networks = len(networks)
         for device in devices:
             mine = [channels_last(folded(n).to(device)) for n in networks]
             self.free.put((device, mine))
@@ -51,8 +52,10 @@ class Replicas:
             for device in self.devices
         }
 
-    def run(self, cubes: Tensor, filters: Filters, turns: list[Tensor]) -> Tensor:
+    def run(self, cubes: Tensor, filters: Filters, turns: list[Tensor], margin: int = 0) -> Tensor:
         """Halves (b, h, z, y, x) restored, (b, networks, h, z, y, x).
+
+        A `margin` on all sides of the halves is filtered with them, and then left out.
 
         Each network restores all halves; of two networks and two halves each restores its own,
         (b, 2, 1, z, y, x), so that the two results share neither training nor noise. `turns`
@@ -69,6 +72,8 @@ class Replicas:
             ):
                 weight, kept = filters[device]
                 x = apply_filter(cubes.to(device), weight)
+                inside = [slice(margin, n - margin) for n in x.shape[2:]]
+                x = x[:, :, *inside]
                 own = len(networks) == x.shape[1] == 2
                 restored = []
                 for place, network in enumerate(networks):
@@ -78,12 +83,16 @@ class Replicas:
         finally:
             self.free.put((device, networks))
 
-    def __call__(self, cubes: Tensor, filters: Filters, turns: list[Tensor]) -> Tensor:
+    def __call__(
+        self, cubes: Tensor, filters: Filters, turns: list[Tensor], margin: int = 0
+    ) -> Tensor:
         """Share a batch among the devices."""
         if self.count == 1:
-            return self.run(cubes, filters, turns)
+            return self.run(cubes, filters, turns, margin)
         with ThreadPoolExecutor(self.count) as pool:
-            parts = pool.map(lambda part: self.run(part, filters, turns), cubes.chunk(self.count))
+            parts = pool.map(
+                lambda part: self.run(part, filters, turns, margin), cubes.chunk(self.count)
+            )
             return torch.cat(list(parts))
 
 

@@ -20,9 +20,14 @@ class Usage:
     in_ball
         Leave out what results hold beyond Nyquist, in the corners of the Fourier cube: for
         networks that no data taught anything there.
+    gain
+        Factors of the mean of two restored halves, at equal steps from frequency 0 to 0.5
+        cycles per voxel; empty for none. Each half is restored with the amplitude that suits
+        its own noise, and their mean has less; what is noise only is left out.
     """
 
     cube_size: int
     treatment: CtfTreatment
     apply_mw_x1: bool = True
     in_ball: bool = False
+    gain: tuple[float, ...] = ()
