@@ -44,7 +44,7 @@ def wide_star(star, tmp_path):
 def test_two_networks_see_disjoint_halves(wide_star):
     paths = refine(RefineParameters(star_file=wide_star, epochs=1, split_halves=True, **QUICK))
     assert [p.name for p in paths] == [f"{NAME}_top.pt", f"{NAME}_bottom.pt"]
-    a, b = (Checkpoint.load(p).weights["final.weight"] for p in paths)
+    a, b = (Checkpoint.load(p).weights["network.final.weight"] for p in paths)
     assert not torch.equal(a, b)
 
 
@@ -62,7 +62,7 @@ def test_a_pretrained_network_is_the_start(star):
     second = refine(
         RefineParameters(star_file=star, epochs=1, output_dir="b", pretrained_model=first, **still)
     )[0]
-    a, b = (Checkpoint.load(p).weights["first.weight"] for p in (first, second))
+    a, b = (Checkpoint.load(p).weights["network.first.weight"] for p in (first, second))
     torch.testing.assert_close(a, b)
     with pytest.raises(InputError, match="unet-medium"):
         refine(

@@ -14,6 +14,7 @@ from isonet2.errors import InputError
 from isonet2.networks.blocks import ConvBlock
 from isonet2.networks.definition import build_definition, is_definition, read_definition
 from isonet2.networks.hsformer import HSFormer
+from isonet2.networks.passing import Passing
 from isonet2.networks.scunet import SCUNet
 from isonet2.networks.unet import UNet
 from isonet2.networks.vtunet import VTUNet
@@ -95,13 +96,16 @@ def network_options(arch: str, **options: Any) -> dict[str, Any]:
     return {"definition": read_definition(Path(arch)), **options}
 
 
-def build_network(arch: str, **options: Any) -> nn.Module:
+def build_network(arch: str, passing: int = 0, **options: Any) -> nn.Module:
     """Make a fresh network.
 
     Parameters
     ----------
     arch
         A name in `NETWORKS`, or the path of a YAML file that defines a network.
+    passing
+        Shells of a filter that carries a part of the input past the network (`Passing`); 0
+        makes none.
     options
         Changes to that architecture's own parameters: `normalization` is common to all; the
         architectures with attention apply it to their convolutions. `definition` replaces the
@@ -118,6 +122,8 @@ def build_network(arch: str, **options: Any) -> nn.Module:
     InputError
         For a name that is not there, or a definition that is not possible.
     """
+    if passing:
+        return Passing(build_network(arch, **options), passing)
     if is_definition(arch):
         return build_definition(where=arch, **network_options(arch, **options))
     if arch not in NETWORKS:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -26,6 +27,7 @@ from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.runs.beginning import Own, first_network
 from isonet2.runs.estimate import say_how_long
+from isonet2.runs.passing import look_through, pass_on
 from isonet2.runs.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.runs.preview import Preview, mean_row, write_scalars
 from isonet2.runs.remask import MaskUpdates
@@ -106,6 +108,8 @@ class TrainingRun:
             normalization=parameters.normalization,
             **depth(parameters.arch, size),
         )
+        if method.reads_halves and own.network is None:
+            self.options["passing"] = size // 2 + 1
         restored = [
             Preview(source, row.ground_truth, self.usage,
                     autocast_type(self.fabric.device, parameters.mixed_precision))
@@ -173,6 +177,8 @@ class TrainingRun:
         self.fabric.launch()
         torch.manual_seed(self.parameters.seed)
         network, self.options = first_network(self.parameters, self.options, self.own.network)
+        if self.parameters.pretrained_model is None:
+            pass_on(network, self.cubes, self.usage)
         training = start(network, self.plan)
         resumed = self.parameters.resume and take_over(training, self.files.state, self.record)
         if resumed and self.plan.ended(training.history):
@@ -314,6 +320,10 @@ class TrainingRun:
         row, device = training.history[-1], self.fabric.device
         above = {name: row[name] - floor for name, floor in self.floor.items() if name in row}
         row |= {f"{name}{ABOVE_NOISE}": value for name, value in above.items()}
+        if self.method.reads_halves:
+            name = self.files.network.name
+            gain = look_through(training, self.fabric, self.cubes, self.usage, name)
+            self.usage = replace(self.usage, gain=gain)
         self._save(training)
         if training.epoch in self.remask.after:
             self.report(message="making masks from the prediction")
