@@ -144,6 +144,7 @@ def test_a_scheduler_that_runs_is_used(table, tmp_path, caplog):
                 [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
                  "--no-dashboard", "--no-nanny"],
                 stderr=subprocess.DEVNULL,
+                cwd="/",
             )
         )  # fmt: skip
         words = ["deconv", str(table), "-o", "out", "--cluster", address, "--tomo_idx", "1,2"]

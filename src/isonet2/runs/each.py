@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -246,8 +247,9 @@ def _spread(
         crew(place, ids, on_gpus=on_gpus, tasks=len(tomograms)) as workers,
         progress_bar(done, len(tomograms)) as bar,
     ):
+        run = secrets.token_hex(8)
         calls = [
-            (prepare, parameters, tomogram, label, done)
+            (run, Path.cwd(), prepare, parameters, tomogram, label, done)
             for tomogram, label in zip(tomograms, labels, strict=True)
         ]
         for count, (number, result) in enumerate(workers.each(_at_worker, calls), start=1):
@@ -275,11 +277,18 @@ def _attempt(work: Work, tomogram: Tomogram, label: str, done: str) -> Outcome:
         return Outcome(None, said or f"could not be {done}\n{traceback.format_exc()}")
 
 
-_ready: dict[tuple[object, ...], Work] = {}
+_ready: dict[str, Work] = {}
+"""What this process has made ready, by the run that it is for."""
 
 
 def _at_worker(
-    prepare: Callable[[P], Work], parameters: P, tomogram: Tomogram, label: str, done: str
+    run: str,
+    project: Path,
+    prepare: Callable[[P], Work],
+    parameters: P,
+    tomogram: Tomogram,
+    label: str,
+    done: str,
 ) -> Outcome:
     """One tomogram on a worker, which keeps what it has made ready for the next one."""
     heard = _Listener()
@@ -287,12 +296,12 @@ def _at_worker(
     package.setLevel(logging.INFO)
     package.addHandler(heard)
     try:
-        key = (prepare, parameters)
-        if key not in _ready:
+        os.chdir(project)  # where paths are meant from
+        if run not in _ready:
             _ready.clear()
-            _ready[key] = prepare(_adapted(parameters))
-        outcome = _attempt(_ready[key], tomogram, label, done)
-    except InputError as error:
+            _ready[run] = prepare(_adapted(parameters))
+        outcome = _attempt(_ready[run], tomogram, label, done)
+    except (InputError, OSError) as error:
         outcome = Outcome(None, str(error))
     finally:
         package.removeHandler(heard)
