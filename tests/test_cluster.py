@@ -138,7 +138,8 @@ def test_a_scheduler_that_runs_is_used(table, tmp_path, caplog):
     ]  # fmt: skip
     try:
         soon(Path("scheduler.json").exists, 120)
-        address = re.search(r"tcp://[\d.:]+", Path("scheduler.json").read_text())[0]
+        told = soon(lambda: re.search(r"tcp://[\d.]+:\d+", Path("scheduler.json").read_text()))
+        address = told[0]
         tools.append(
             subprocess.Popen(
                 [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",

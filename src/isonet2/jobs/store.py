@@ -28,7 +28,7 @@ from isonet2.jobs.records import (
     read_json,
     write_json,
 )
-from isonet2.jobs.waiting import among, ended_how, waited_for, with_waiting
+from isonet2.jobs.waiting import among, ended_how, needing_still, waited_for, with_waiting
 from isonet2.parameters.base import Parameters
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,15 @@ class Jobs:
         InputError
             Where there is none of this number.
         """
-        return among(number, self.list())
+        found: dict[int, Job] = {}
+        wanted = [number]
+        while wanted:
+            job = self._read(wanted.pop())
+            if job is not None:
+                found[job.number] = job
+                wanted += [other for other in job.after if other not in found]
+        jobs = lanes.with_answers(self.project, [found[each] for each in sorted(found)])
+        return among(number, with_waiting(jobs))
 
     def log(self, number: int, offset: int = 0, limit: int = 1 << 20) -> tuple[bytes, int]:
         """Bytes of a job's log from an offset on, and the offset to ask for next."""
@@ -257,15 +265,8 @@ class Jobs:
         job = among(number, jobs)
         if not job.has_ended:
             raise InputError(f"{job.place}: is {job.status}; cancel it first")
-        needing = [other.place for other in jobs if not other.has_ended and number in other.after]
-        inside = str(job.folder)
-        needing += [
-            other.place
-            for other in jobs
-            if not other.has_ended and any(Path(p).is_relative_to(inside) for p in other.inputs)
-        ]
-        if needing:
-            raise InputError(f"{job.place}: {', '.join(dict.fromkeys(needing))} needs it still")
+        if needing := needing_still(job, jobs):
+            raise InputError(f"{job.place}: {', '.join(needing)} needs it still")
         size = sum(p.stat().st_size for p in job.folder.rglob("*") if p.is_file())
         place = make_folder(self.hidden / "trash" / job.kind) / job.folder.name
         job.folder.rename(place)
@@ -323,6 +324,15 @@ class Jobs:
         if any(not job.has_ended and job.batch is None for job in self.list()):
             start.dispatcher(self.project)
 
+    def _read(self, number: int) -> Job | None:
+        """One job as its own files have it."""
+        with suppress(FileNotFoundError):
+            for kind in (self.hidden / "kinds").iterdir():
+                folder = self.project / kind.name / f"job{number:03}"
+                if (folder / JOB).exists():
+                    return read_job(folder)
+        return None
+
     def _folders(self) -> Iterable[Path]:
         """Folders of jobs, in those of all kinds that there are."""
         with suppress(FileNotFoundError):
@@ -377,8 +387,8 @@ class Jobs:
                 log.warning("%s is busy with %s; %s starts beside it", gpu.name, who, job.place)
             start.runner(job.folder)
             return
-        waits = [other for other in self.list() if other.number in job.after]
-        unready = [other for other in waits if other.status != "succeeded"]
+        waits = [self._read(number) for number in job.after]
+        unready = [other for other in waits if other is not None and other.status != "succeeded"]
         together = all(other.lane == job.lane and other.batch is not None for other in unready)
         if job.lane == LOCAL or not together:
             start.dispatcher(self.project)

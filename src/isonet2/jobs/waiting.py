@@ -181,3 +181,16 @@ def with_waiting(jobs: Sequence[Job]) -> list[Job]:
                 break
             known[job.number] = replace(job, reason=job.reason or reason)
     return list(known.values())
+
+
+def needing_still(job: Job, jobs: Sequence[Job]) -> list[str]:
+    """Jobs that have not ended, and wait for another one or read from its folder."""
+    return [
+        other.place
+        for other in jobs
+        if not other.has_ended
+        and (
+            job.number in other.after
+            or any(Path(path).is_relative_to(job.folder) for path in other.inputs)
+        )
+    ]
