@@ -199,7 +199,7 @@ def test_the_optimizer_is_the_one_that_was_chosen(source, name, length):
     with pytest.raises(Stopped):
         run(source, training, plan, stop=lambda: True)
     assert type(training.optimizer).__name__ == name
-    step = training.network.up[0].weight - tiny().up[0].weight
+    step = training.network.up[0].mix.weight - tiny().up[0].mix.weight
     found = step.detach().square().mean().sqrt() / plan.rate(0, 6)
     assert found.item() == pytest.approx(length, rel=0.5)
 
