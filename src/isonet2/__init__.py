@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isonet2.commands.deconv import deconv as deconv
     from isonet2.commands.denoise import denoise as denoise
     from isonet2.commands.fsc import fsc as fsc
+    from isonet2.commands.inspect import inspect as inspect
     from isonet2.commands.json2star import json2star as json2star
     from isonet2.commands.make_mask import make_mask as make_mask
     from isonet2.commands.power_law import power_law as power_law
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from isonet2.parameters import DeconvParameters as DeconvParameters
     from isonet2.parameters import DenoiseParameters as DenoiseParameters
     from isonet2.parameters import FscParameters as FscParameters
+    from isonet2.parameters import InspectParameters as InspectParameters
     from isonet2.parameters import JobsParameters as JobsParameters
     from isonet2.parameters import Json2StarParameters as Json2StarParameters
     from isonet2.parameters import MakeMaskParameters as MakeMaskParameters

@@ -30,6 +30,8 @@ FULL = 0.3
 THINNEST_FULL = 48
 """Voxels; the wedge of a thinner volume is narrow at its rim, and never quite empty."""
 MARGIN, NARROWEST_WEDGE = 6.0, 15.0
+GAP, WIDEST_GAP = 0.15, 8.0
+"""Power relative to the rest, over so many degrees, where tilts are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,31 @@ def _no_wedge(spectrum: Spectrum, low: float, high: float, name: str) -> list[Fi
     )
     remedy = "give the tomogram as reconstructed; was it restored or denoised before?"
     return [Finding("tilts: no empty wedge", "warning", told, remedy, name, (low, high), share)]
+
+
+def gaps_findings(spectrum: Spectrum | None, sectors: Sectors, name: str = "") -> list[Finding]:
+    """Say that tilts are missing inside the declared range, where nothing declares it."""
+    if spectrum is None or not spectrum.upright or spectrum.seen is None:
+        return []
+    profile = spectrum.profile()
+    tilt = torch.arange(len(profile)) * STEP - 90 + STEP / 2
+    level = profile[(tilt > spectrum.seen.low) & (tilt < spectrum.seen.high)].nanmedian()
+    empty = torch.zeros(len(profile), dtype=torch.bool)
+    for low, high in sectors:
+        empty |= (tilt > low + MARGIN / 2) & (tilt < high - MARGIN / 2)
+    empty &= (tilt > spectrum.seen.low) & (tilt < spectrum.seen.high) & (profile < GAP * level)
+    found, run = [], list[float]()
+    for angle, missing in [*zip(tilt.tolist(), empty.tolist(), strict=True), (90.0, False)]:
+        if missing:
+            run.append(angle)
+            continue
+        if len(run) * STEP >= WIDEST_GAP:
+            ends = run[0] - STEP / 2, run[-1] + STEP / 2
+            told = f"tilts from {ends[0]:.0f} to {ends[1]:.0f} degrees seem to be missing"
+            remedy = "give the file of all tilts (rlnTiltFile)"
+            found.append(Finding("tilts: gap", "warning", told, remedy, name, None, ends))
+        run = []
+    return found
 
 
 def tilt_halves_findings(

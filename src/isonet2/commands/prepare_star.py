@@ -132,8 +132,12 @@ def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, l
     volumes = {s.name: found for s, (found, _) in zip(sources, results, strict=True)}
     for _, found in results:
         findings.add(found)
-    complete = [(s, volumes[s.name]) for s in sources if len(volumes[s.name]) == len(s.files)]
-    findings.add(mixed_up([(v[0], v[1]) for s, v in complete if s.half1 and s.half2]))
+    usable = [
+        volumes[source.name]
+        for source, (_, found) in zip(sources, results, strict=True)
+        if source.half1 and source.half2 and all(f.severity != "refusal" for f in found)
+    ]
+    findings.add(mixed_up([(files[0], files[1]) for files in usable]))
     if not findings.refused:
         for name, files in volumes.items():
             findings.add(contrast_findings(files[0], name))

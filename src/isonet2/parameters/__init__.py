@@ -2,6 +2,7 @@
 
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.commands import COMMANDS
+from isonet2.parameters.inspection import InspectParameters
 from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import DeconvParameters, MakeMaskParameters, PredictParameters
@@ -25,6 +26,7 @@ __all__ = [
     "DeconvParameters",
     "DenoiseParameters",
     "FscParameters",
+    "InspectParameters",
     "JobsParameters",
     "Json2StarParameters",
     "MakeMaskParameters",

@@ -1,6 +1,7 @@
 """The commands by name, in the order in which one uses them."""
 
 from isonet2.parameters.base import Parameters
+from isonet2.parameters.inspection import InspectParameters
 from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import (
@@ -21,6 +22,7 @@ from isonet2.parameters.training import DenoiseParameters, RefineParameters
 
 COMMANDS: dict[str, type[Parameters]] = {
     "prepare_star": PrepareStarParameters,
+    "inspect": InspectParameters,
     "deconv": DeconvParameters,
     "make_mask": MakeMaskParameters,
     "denoise": DenoiseParameters,

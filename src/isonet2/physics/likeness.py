@@ -9,6 +9,7 @@ The way of laying one on the other that makes them likeliest is how they were me
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,7 +143,7 @@ class _Band:
             for shift, axis in zip(shifts, self.axes, strict=True)
         ]
         surface = torch.einsum("zyx,az,by,cx->abc", cross, *waves).real
-        place = torch.unravel_index(surface.argmax(), surface.shape)
+        place = np.unravel_index(int(surface.argmax()), surface.shape)
         z, y, x = (int(shift[index]) for shift, index in zip(shifts, place, strict=True))
         return z, y, x
 

@@ -22,6 +22,8 @@ EMPTY = 0.1
 FAINT = 0.15
 NARROWEST = 16
 SOFTEST_EDGE = 10
+HALF_STEP = 1.0
+"""Degrees that the last image of a series at each end measures beyond its own tilt, about."""
 ORDERS = tuple(itertools.permutations(range(3), 2))
 
 FAN_BAND = (0.25, 0.48)
@@ -184,7 +186,9 @@ def seen_wedge(power: Tensor, shape: Sizes) -> SeenWedge | None:
         faint_low, faint_high = _edges(relative, FAINT)
         if max(low - faint_low, faint_high - high) <= SOFTEST_EDGE:
             least = outside
-            found = SeenWedge(beam, tilt_axis, low, high, faint_low, faint_high)
+            found = SeenWedge(
+                beam, tilt_axis, low + HALF_STEP, high - HALF_STEP, faint_low, faint_high
+            )
     return found
 
 

@@ -1,0 +1,273 @@
+"""`inspect`: tomograms asked whether they are what is said of them, before a GPU is touched."""
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from isonet2.checks.examination import (
+    Declared,
+    Examination,
+    corrections,
+    examine,
+    suggestions,
+)
+from isonet2.checks.findings import SEVERITIES, Finding, Findings
+from isonet2.checks.halves import mixed_up
+from isonet2.commands.portrait import draw
+from isonet2.data.files import atomic_path, keep_old, make_folder
+from isonet2.data.names import half, tomogram_name
+from isonet2.data.pairing import Source, find_sources
+from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.errors import InputError
+from isonet2.machine.threads import use_threads
+from isonet2.opening.rows import ctf_of, sectors_of
+from isonet2.parameters import InspectParameters, write_parameters
+from isonet2.physics.wedge import Sectors
+from isonet2.reports.page import Section, write_page
+from isonet2.reports.progress import followed
+from isonet2.reports.table import show_table
+
+log = logging.getLogger(__name__)
+
+REPORT, FIGURES = "report.html", "report.json"
+TITLE = "Inspection of tomograms"
+STATUS = {None: 0, "remark": 0, "warning": 1, "refusal": 2}
+VERDICTS = {None: "good", "remark": "good", "warning": "warning", "refusal": "refused"}
+COLUMNS = (
+    "tomogram", "verdict", "voxels", "A/voxel", "tilts declared", "tilts seen", "defocus declared",
+    "defocus seen", "halves of", "agree to (A)", "what",
+)  # fmt: skip
+EVEN, ODD = ("evn", "even"), ("odd",)
+LONGEST = 90
+
+
+def inspect(parameters: InspectParameters) -> int:
+    """Look at tomograms and write a report about them.
+
+    Parameters
+    ----------
+    parameters
+        What to look at, and where the report goes.
+
+    Returns
+    -------
+    int
+        Exit status: 0 where all is well, 1 where something is probably wrong, 2 where something
+        refuses.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to look at, or `fix` is asked for without a table.
+    """
+    use_threads(None)
+    place = parameters.tomograms
+    table = TomogramTable.read(place) if place.suffix.lower() == ".star" else None
+    if table is None and parameters.fix:
+        raise InputError(f"fix True: {place} is no STAR table that could be corrected")
+    if table is None and parameters.tomo_idx is not None:
+        raise InputError(f"tomo_idx: {place} is no STAR table; leave it out")
+    rows = () if table is None else table.select(parameters.tomo_idx)
+    declared = _listed(parameters) if table is None else [_declared(row) for row in rows]
+    make_folder(parameters.output_dir)
+    write_parameters(parameters, parameters.output_dir)
+    found = list(followed("inspecting", map(examine, declared), len(declared)))
+    _compare(found)
+    if table is not None and parameters.fix:
+        _fix(table.path, rows, found)
+    ordered = sorted(found, key=_gravity, reverse=True)
+    cells = [_cells(one) for one in ordered]
+    write_page(
+        parameters.output_dir / REPORT,
+        TITLE,
+        f"{place}: {len(found)} tomograms, the gravest first",
+        COLUMNS,
+        cells,
+        [_section(one) for one in ordered],
+    )
+    _write_json(parameters.output_dir / FIGURES, found)
+    shown = [[*row[:-1], _short(row[-1])] for row in cells]
+    show_table(f"{place}: {len(found)} tomograms", COLUMNS, shown)
+    for severity in ("refusal", "warning"):
+        for text, names in _all(found).grouped(severity).items():
+            told = f" ({', '.join(names)})" if names else ""
+            log.log(logging.WARNING if severity == "warning" else logging.ERROR, text + told)
+    log.info("the report is %s", parameters.output_dir / REPORT)
+    return STATUS[_all(found).worst]
+
+
+def _all(found: Sequence[Examination]) -> Findings:
+    return Findings([finding for one in found for finding in one.findings.all])
+
+
+def _declared(row: Tomogram) -> Declared:
+    """What a row of the table says."""
+    told = {"rlnTiltMin", "rlnTiltMax"} <= {
+        column for column, text in row.cells.items() if text not in ("None", "")
+    }
+    return Declared(
+        Source(row.name, row.full if row.half1 is None else None, row.half1, row.half2),
+        sectors_of(row) if told or row.tilts is not None else None,
+        row.pixel_size,
+        ctf_of(row),
+        correctable=row.cells.get("rlnTiltFile", "None") in ("None", ""),
+    )
+
+
+def _listed(parameters: InspectParameters) -> list[Declared]:
+    """Tomograms of a folder, or one volume, as far as the parameters describe them."""
+    low, high = parameters.tilt_min, parameters.tilt_max
+    sectors: Sectors | None = None
+    if low is not None or high is not None:
+        sectors = ((-60.0 if low is None else low, 60.0 if high is None else high),)
+    return [
+        Declared(source, sectors, parameters.pixel_size)
+        for source in _sources(parameters.tomograms)
+    ]
+
+
+def _sources(place: Path) -> list[Source]:
+    """Tomograms of a folder, in halves where it holds halves; or one volume."""
+    if not place.is_dir() or place.suffix.lower() == ".zarr":
+        return [Source(tomogram_name(place), full=place)]
+    folders = {path.name.lower(): path for path in place.iterdir() if path.is_dir()}
+    even, odd = (
+        next((folders[name] for name in names if name in folders), None) for names in (EVEN, ODD)
+    )
+    if even is None or odd is None:
+        named = {half(path) for path in place.iterdir()}
+        even = odd = place if {1, 2} <= named else None
+    full = place if even is None else None
+    sources, problems = find_sources(full, even, odd)
+    if problems:
+        raise InputError("\n".join(problems))
+    return sources
+
+
+def _compare(found: Sequence[Examination]) -> None:
+    """Say which halves look like another tomogram's."""
+    pairs = []
+    for one in found:
+        usable = not one.findings.refused
+        if usable and one.volume is not None and one.second is not None:
+            pairs.append((one, (one.volume, one.second)))
+    said = mixed_up([pair for _, pair in pairs])
+    for finding in said:
+        for one, pair in pairs:
+            if finding.sentence.startswith(f"{pair[0].path}:"):
+                one.findings.add([finding])
+
+
+def _gravity(one: Examination) -> tuple[int, int]:
+    """How grave the gravest finding is, and how many are as grave."""
+    worst = one.findings.worst
+    if worst is None:
+        return -1, 0
+    return SEVERITIES.index(worst), len(one.findings.grouped(worst))
+
+
+def _cells(one: Examination) -> list[str]:
+    """The tomogram's row of the table."""
+    figures, declared = one.figures, one.declared
+    ends = declared.sectors and (declared.sectors[0][0], declared.sectors[-1][1])
+    size = declared.pixel_size or (
+        one.volume and one.volume.voxel_size and one.volume.voxel_size[2]
+    )
+    grave = [finding for finding in one.findings.all if finding.severity == one.findings.worst]
+    return [
+        one.name,
+        VERDICTS[one.findings.worst],
+        _words(figures.get("voxels"), " x "),
+        _words(size),
+        _words(ends, " to "),
+        _words(figures.get("tilts that are seen"), " to ", "{:.0f}"),
+        _words(figures.get("defocus that is declared (A)")),
+        _words(figures.get("defocus that is seen (A)")),
+        _words(figures.get("halves of")),
+        _words(figures.get("halves agree to (A)")),
+        grave[0].text if grave else "",
+    ]
+
+
+def _words(value: object, between: str = ", ", form: str = "{:g}") -> str:
+    """A figure for people."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_words(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return between.join(_words(part, between, form) for part in value)
+    return form.format(value) if isinstance(value, float) else str(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _section(one: Examination) -> Section:
+    order = sorted(one.findings.all, key=lambda f: SEVERITIES.index(f.severity), reverse=True)
+    figures = {name: _words(value) for name, value in (one.figures | suggestions(one)).items()}
+    return Section(
+        title=one.name,
+        state=one.findings.worst or "clean",
+        said=list(dict.fromkeys((finding.severity, finding.text) for finding in order)),
+        figures=figures,
+        picture=draw(one),
+        caption="Slices of the tomogram (of its first half where there are two); its x-z spectrum "
+        "with the declared (full) and the measured (dashed) ends of the tilt range; power.",
+    )
+
+
+def _write_json(path: Path, found: Sequence[Examination]) -> None:
+    told = {
+        "status": STATUS[_all(found).worst],
+        "tomograms": [
+            {
+                "name": one.name,
+                "files": [str(file) for file in one.declared.source.files],
+                "verdict": VERDICTS[one.findings.worst],
+                "findings": [_record(finding) for finding in one.findings.all],
+                "figures": one.figures,
+                "suggestions": suggestions(one),
+            }
+            for one in found
+        ],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(_plain(told), indent=2) + "\n", encoding="utf-8")
+
+
+def _record(finding: Finding) -> dict[str, object]:
+    names = ("kind", "severity", "sentence", "remedy", "declared", "measured")
+    return {name: getattr(finding, name) for name in names}
+
+
+def _plain(value: object) -> object:
+    """A value as JSON can hold it; what is no finite number is null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str | None) else str(value)
+
+
+def _fix(table: Path, rows: Sequence[Tomogram], found: Sequence[Examination]) -> None:
+    """Write what is certain into the table."""
+    changes = [
+        (row, columns)
+        for row, one in zip(rows, found, strict=True)
+        if (columns := corrections(one))
+    ]
+    if not changes:
+        log.info("fix True: nothing in %s is certain to be wrong", table)
+        return
+    log.info("the table as it was is now %s", keep_old(table))
+    for row, columns in changes:
+        for column, value in columns.items():
+            was = row.cells.get(column, "None")
+            log.warning("%s: %s was %s and is %s now", row.name, column, was, value)
+        update(table, row.index, columns)

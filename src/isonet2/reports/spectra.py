@@ -1,0 +1,118 @@
+"""One picture of what a tomogram is: two slices, its x-z spectrum, its power against frequency."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isonet2.reports.pictures import power_spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.floating[Any]]
+DOTS = 100
+DECLARED, MEASURED = "tab:cyan", "tab:orange"
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """What is drawn of a tomogram.
+
+    Attributes
+    ----------
+    binned
+        Voxels (z, y, x) on a coarse grid.
+    binned_size
+        Their edge, angstrom; 0 where it is not known.
+    block
+        Voxels (z, y, x) of its middle on the true grid.
+    size
+        Their edge, angstrom; 0 where it is not known.
+    declared, measured
+        Tilt ranges in degrees.
+    curves
+        Frequency (cycles per voxel) and power by name.
+    zeros
+        Frequencies of the declared CTF's zeros, cycles per voxel.
+    """
+
+    binned: Floats
+    binned_size: float
+    block: Floats
+    size: float
+    declared: Sequence[tuple[float, float]]
+    measured: Sequence[tuple[float, float]]
+    curves: dict[str, tuple[Floats, Floats]]
+    zeros: Sequence[float]
+
+
+def portrait(what: Portrait) -> bytes:
+    """Draw a tomogram as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(16, 4), layout="constrained", dpi=DOTS)
+    above, beside, middle, right = figure.subplots(1, 4)
+    z, y, _ = what.binned.shape
+    _slice(above, what.binned[max(0, z // 2 - 1) : z // 2 + 1].mean(0), what, "y")
+    _slice(beside, what.binned[:, max(0, y // 2 - 1) : y // 2 + 1].mean(1), what, "z")
+    _spectrum(middle, what)
+    _curves(right, what)
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png")
+    return sink.getvalue()
+
+
+def _slice(axes: Axes, image: Floats, what: Portrait, name: str) -> None:
+    unit, scale = ("nm", what.binned_size / 10) if what.binned_size else ("voxels", 1.0)
+    low, high = np.percentile(image, (1, 99))
+    height, width = image.shape
+    extent = (0.0, width * scale, 0.0, height * scale)
+    axes.imshow(
+        image, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), origin="lower", extent=extent
+    )
+    axes.set(xlabel=f"x ({unit})", ylabel=f"{name} ({unit})", title=f"middle x-{name} slice")
+
+
+def _spectrum(axes: Axes, what: Portrait) -> None:
+    power = power_spectrum(what.block)
+    low, high = np.percentile(power, (2, 99.8))
+    axes.imshow(
+        power, cmap="magma", vmin=low, vmax=max(high, low + 1e-9), origin="lower",
+        extent=(-0.5, 0.5, -0.5, 0.5), aspect="equal",
+    )  # fmt: skip
+    for ranges, color, style, label in (
+        (what.declared, DECLARED, "-", "declared"),
+        (what.measured, MEASURED, "--", "measured"),
+    ):
+        for end in [end for ends in ranges for end in ends]:
+            x, z = np.cos(np.radians(end)) / 2, np.sin(np.radians(end)) / 2
+            axes.plot([-x, x], [-z, z], style, color=color, linewidth=1.2, label=label)
+            label = "_"
+    axes.set(
+        xlim=(-0.5, 0.5), ylim=(-0.5, 0.5), xlabel="kx (1/voxel)", ylabel="kz (1/voxel)",
+        title="x-z power spectrum",
+    )  # fmt: skip
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="lower right", fontsize=8)
+
+
+def _curves(axes: Axes, what: Portrait) -> None:
+    scale = 1 / what.size if what.size else 1.0
+    for name, (frequency, power) in what.curves.items():
+        shown = np.where(power > 0, power, np.nan)
+        axes.plot(frequency * scale, shown, label=name)
+    for number, zero in enumerate(what.zeros):
+        label = "zeros of the declared CTF" if number == 0 else "_"
+        axes.axvline(zero * scale, color="grey", linestyle=":", linewidth=1, label=label)
+    axes.set_yscale("log")
+    unit = "1/angstrom" if what.size else "1/voxel"
+    axes.set(xlabel=f"frequency ({unit})", ylabel="power", title="power against frequency")
+    axes.grid(visible=True, alpha=0.3)
+    if what.curves:
+        axes.legend(fontsize=8)
