@@ -41,7 +41,7 @@ LAST_LINES = 15
 TAIL = 16384  # bytes of the log in which the last lines are looked for
 ROOM = 4096
 """Bytes that the state takes at least, so that a longer one fits in its place."""
-STOPPED_FROM_OUTSIDE = 20.0
+STOPPED_FROM_OUTSIDE = 100.0
 """Seconds that a command is given to save its state when the runner itself is told to end."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
