@@ -265,7 +265,7 @@ def _fix(table: Path, rows: Sequence[Tomogram], found: Sequence[Examination]) ->
     if not changes:
         log.info("fix True: nothing in %s is certain to be wrong", table)
         return
-    log.info("the table as it was is now %s", keep_old(table))
+    keep_old(table, "table")
     for row, columns in changes:
         for column, value in columns.items():
             was = row.cells.get(column, "None")
