@@ -187,7 +187,7 @@ def test_what_cannot_stand_in_a_table_is_refused_before_any_work(star, tmp_path)
     model = save_model(tmp_path / "m.pt")
     with pytest.raises(InputError, match="cannot stand in a STAR table"):
         go(star, model, output_dir="O'Brien")
-    with pytest.raises(ValueError, match=r"output_prefix = ../x is not allowed"):
+    with pytest.raises(InputError, match=r"output_prefix = ../x is not allowed"):
         go(star, model, output_prefix="../x")
     assert not (tmp_path / "O'Brien").exists()
 
