@@ -151,6 +151,7 @@ NEEDED = {
     "simulate": {"output_dir": "o"},
     "submit": {"words": "psf"},
     "jobs": {"action": "cancel"},
+    "inspect": {"tomograms": "t.star"},
     "refine": {"star_file": "t.star", "noise_level": "1,2,3", "noisestartiter": "1,2,3"},
 }
 

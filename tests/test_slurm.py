@@ -30,7 +30,13 @@ SOURCES = f"{Path(__file__).parents[1] / 'src'}{os.pathsep}{Path(__file__).paren
 
 WAIT = "import os, time; print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); time.sleep(120)"
 SAVES = """
-import sys, time
+import signal, sys, time
+def stop(number, frame):
+    for asking in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asking, signal.SIG_IGN)
+    raise KeyboardInterrupt
+for asking in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(asking, stop)
 try:
     print("on", flush=True)
     time.sleep(120)
@@ -135,7 +141,7 @@ def test_a_job_that_we_cancel_saves_and_leaves_nobody(jobs):
     soon(lambda: "on" in jobs.log(1)[0].decode())
     jobs.cancel(1)
     (job,) = ended(jobs, 1)
-    assert job.status == "cancelled"
+    assert job.status == "cancelled", (job.reason, job.last_lines)
     assert "saved" in jobs.log(1)[0].decode()
     soon(lambda: not processes_of(job))
 
@@ -275,8 +281,9 @@ def test_a_rank_of_srun_that_dies_ends_the_other_within_a_minute(cluster, tmp_pa
 def test_twelve_tomograms_on_a_cluster_with_one_worker_killed(jobs, cluster, star, tmp_path):
     (network,) = refine(refining(star, epochs=1))
     for number in range(1, 13):
-        for half in ("EVN", "ODD"):
-            volume(tmp_path / half / f"TS_{number:02}_{half}.mrc", number, shape=(32, 32, 32))
+        for place, half in enumerate(("EVN", "ODD")):
+            path = tmp_path / half / f"TS_{number:02}_{half}.mrc"
+            volume(path, 2 * number + place, shape=(32, 32, 32))
     assert main(["prepare_star", "--even", "EVN", "--odd", "ODD", "-o", "twelve.star"]) == 0
     (tmp_path / "slurm.yaml").write_text(
         "kind: slurm\njobs: 2\ncores: 1\nmemory: 200MB\nwalltime: '00:30:00'\n"

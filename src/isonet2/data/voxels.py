@@ -184,7 +184,11 @@ class _Tally:
         filled = [
             np.flatnonzero(most > least) for least, most in zip(self.least, self.most, strict=True)
         ]
-        z, y, x = ((int(planes[0]), int(planes[-1]) + 1) for planes in filled)
+        whole = ((0, edge) for edge in self.volume.shape)
+        z, y, x = (
+            (int(planes[0]), int(planes[-1]) + 1) if len(planes) else all_planes
+            for planes, all_planes in zip(filled, whole, strict=True)
+        )
         return Statistics(
             mean=moments.mean,
             std=moments.std,

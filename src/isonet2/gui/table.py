@@ -200,7 +200,7 @@ def _keep(project: Project, path: Path) -> None:
     """Keep the table as it was, so that every save can be taken back by hand."""
     folder = project.folder / HIDDEN / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() % 1_000_000:06d}"
+    stamp = time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
     shutil.copy2(path, folder / f"{path.stem}-{stamp}{path.suffix}")
     for old in sorted(folder.glob(f"{path.stem}-*{path.suffix}"))[:-KEPT]:
         old.unlink(missing_ok=True)

@@ -182,7 +182,9 @@ class Runner:
                 self._stop(command, asked)
                 return asked
             time.sleep(0.1)
-        return ""
+        if command.returncode:
+            time.sleep(0.2)  # schedulers tell command and runner at once, in any order
+        return self._asked_to_stop()
 
     def _asked_to_stop(self) -> str:
         """Why to stop; empty where nobody asks for it."""
