@@ -198,14 +198,6 @@ def test_tilts_missing_inside_are_found(tmp_path):
     assert worst_of(known.examined(tmp_path), "tilts: gap") is None
 
 
-@pytest.mark.slow
-def test_a_wrong_defocus_is_found(tmp_path):
-    halves = simulated(FULL, seed=5, shape=(64, 160, 160), pixel=6.0, defocus=45e3, snr=1.0)
-    said = ContrastTransfer(25e3)
-    found = Animal(*halves, voxel=6.0, ctf=said).examined(tmp_path)
-    assert worst_of(found, "defocus") == "warning"
-
-
 def slab(specimen):
     z = torch.arange(specimen.shape[0])[:, None, None]
     return specimen * ((z > 20) & (z < 44))
