@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from gui_app import visiting
 
-from isonet2.commands import live
+from isonet2 import live
 from isonet2.commands.deconv import deconv
-from isonet2.commands.live import Live, binning_of, part_of, scaled
 from isonet2.commands.make_mask import make_mask
 from isonet2.data.volumes import open_volume
 from isonet2.gui.components import live_preview
 from isonet2.gui.live import Painter
 from isonet2.gui.project import Project
+from isonet2.live import Live, binning_of, part_of, scaled
 from isonet2.parameters import DeconvParameters, MakeMaskParameters
 from isonet2.physics.masking import Boundary
 

@@ -6,8 +6,8 @@ from isonet2.physics.noise import (
     NOISE_MODES,
     back_projection_amplitude,
     back_projection_noise,
-    shell_power,
     spread_over_shells,
+    weighted_shell_power,
 )
 from isonet2.physics.wedge import measured
 
@@ -36,7 +36,7 @@ def test_filters_order_the_share_of_high_frequencies():
 def test_power_of_white_noise_is_flat_and_comes_back():
     shell = shells(SHAPE)
     x = 3 * torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
-    power = shell_power(spectrum(x), torch.ones(1), shell, 17)
+    power = weighted_shell_power(spectrum(x), torch.ones(1), shell, 17)
     assert power[:, 4:].mean() == pytest.approx(9 * 32**3, rel=0.02)
     spread = spread_over_shells(power, shell)
     assert torch.equal(spread[0, 0, 0, 5], power[0, 5])

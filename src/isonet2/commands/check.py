@@ -74,7 +74,7 @@ def check(parameters: CheckParameters) -> int:
     use_threads(None)
     devices = _devices(p.gpuID)
     show_table("software", ["", ""], _software())
-    show_table("devices", ["device", "what"], [[str(d), describe(d)] for d in devices])
+    show_table("devices", ["device", "what"], [[str(d), abilities(d)] for d in devices])
     trials = []
     for device, arch, size in product(devices, p.arch, p.cube_size):
         log.info("trying %s with cubes of %d on %s ...", arch, size, device)
@@ -117,7 +117,7 @@ def _version(name: str, otherwise: str) -> str:
         return otherwise
 
 
-def describe(device: torch.device) -> str:
+def abilities(device: torch.device) -> str:
     """Name, memory and abilities of a device."""
     if device.type == "cpu":
         return (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isonet2.data.files import atomic_path
-from isonet2.data.labels import NETWORKS, RESTORED_LABEL
+from isonet2.data.labels import OF_TWO, RESTORED_LABEL
 from isonet2.data.volumes import Volume, no_mask, open_volume
 from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
@@ -133,7 +133,7 @@ def _warn(p: FscParameters, volumes: list[Volume]) -> None:
     notes = [" ".join(volume.header.labels) for volume in volumes]
     if p.first.resolve() == p.second.resolve():
         log.warning("both volumes are the same file: the correlation is 1 and means nothing")
-    two = all(any(name in note for note in notes) for name in NETWORKS)
+    two = all(any(name in note for note in notes) for name in OF_TWO)
     if not two and (p.tilt_min is not None or any(RESTORED_LABEL in note for note in notes)):
         log.warning(
             "the FSC of two outputs of one network proves nothing inside the missing wedge: both "

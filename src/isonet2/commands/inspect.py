@@ -15,7 +15,6 @@ from isonet2.checks.examination import (
 )
 from isonet2.checks.findings import SEVERITIES, Finding, Findings
 from isonet2.checks.halves import mixed_up
-from isonet2.commands.portrait import draw
 from isonet2.data.files import atomic_path, keep_old, make_folder
 from isonet2.data.names import half, tomogram_name
 from isonet2.data.pairing import Source, find_sources
@@ -28,6 +27,7 @@ from isonet2.physics.wedge import Sectors
 from isonet2.reports.page import Section, write_page
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
+from isonet2.runs.portrait import draw
 
 log = logging.getLogger(__name__)
 

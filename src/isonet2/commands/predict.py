@@ -17,7 +17,7 @@ from isonet2.checks.findings import Findings
 from isonet2.checks.opened import opened_findings
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.inputs import edges
-from isonet2.data.labels import NETWORKS, RESTORED_LABEL, is_labelled, refuse_foreign
+from isonet2.data.labels import OF_TWO, RESTORED_LABEL, is_labelled, refuse_foreign
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -114,7 +114,7 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
         digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
     digest.update(repr(geometry).encode())
     key = digest.hexdigest()[:16]
-    method = restorer.model.method + (f", {NETWORKS[part - 1]}" if part else "")
+    method = restorer.model.method + (f", {OF_TWO[part - 1]}" if part else "")
     said = f"IsoNet2 {key} {method}: {RESTORED_LABEL}; {package_version()}"
     return said[:LABEL_LETTERS]
 

@@ -15,14 +15,6 @@ from isonet2.checks.contrast import contrast_findings
 from isonet2.checks.files import files_findings
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.halves import mixed_up
-from isonet2.commands.companions import (
-    ctf_columns,
-    masks_of,
-    subtomograms_of,
-    tilt_columns,
-    tilt_files_of,
-)
-from isonet2.commands.earlier import keep_results
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import edges
@@ -38,6 +30,14 @@ from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, slabs
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import PrepareStarParameters
+from isonet2.preparing.companions import (
+    ctf_columns,
+    masks_of,
+    subtomograms_of,
+    tilt_columns,
+    tilt_files_of,
+)
+from isonet2.preparing.earlier import keep_results
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
 

@@ -8,7 +8,7 @@ from isonet2.errors import InputError
 AVERAGE_LABEL = "mean of the even and the odd half"
 DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
 """What the labels of this program's results say."""
-NETWORKS = "network 1 of 2", "network 2 of 2"
+OF_TWO = "network 1 of 2", "network 2 of 2"
 """What the labels of two networks' results say besides."""
 
 

@@ -31,7 +31,7 @@ FOLDERS = frozenset(
         "output_dir",
     }
 )
-NETWORKS = frozenset({"model", "model2", "pretrained_model"})
+NETWORK_FIELDS = frozenset({"model", "model2", "pretrained_model"})
 FULL_ONLY = ("input_column", "with_deconv", "noise_level", "noisestartiter", "noise_mode")
 
 Rule = Callable[[Mapping[str, Any]], bool]
@@ -76,7 +76,7 @@ SHOWN_WHEN: dict[str, dict[str, Rule]] = {
 def kind_of(name: str, field: FieldInfo) -> Kind:
     """How a field is filled in."""
     first = members(field.annotation)[0]
-    if name in NETWORKS:
+    if name in NETWORK_FIELDS:
         return "network"
     if choices(field) or (first is bool and takes_none(field)) or name == "arch":
         return "choice"

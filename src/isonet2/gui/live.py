@@ -18,7 +18,7 @@ IDLE = 300.0
 """Seconds without a request after which the process ends."""
 PATIENCE = 5.0
 """Seconds that it has to end."""
-MODULE = "isonet2.commands.live"
+MODULE = "isonet2.live"
 
 
 class Painter:
@@ -55,7 +55,7 @@ class Painter:
         Returns
         -------
         dict
-            What `isonet2.commands.live` answers; `problem` holds what went wrong.
+            What `isonet2.live` answers; `problem` holds what went wrong.
         """
         async with self._turn:
             if self._end is not None:

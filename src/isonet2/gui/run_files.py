@@ -9,11 +9,12 @@ from pathlib import Path
 
 import yaml
 
+from isonet2.parameters.record import FILE_NAME
+
 HISTORIES = "*history*.csv"
 CURVES = ("loss", "n2n", "mw", "held_out", "held_out_n2n", "held_out_mw")
 """Columns of the history to draw, in their order."""
 _PICTURE = re.compile(r"(?P<name>.+)_epoch(?P<epoch>\d+)")
-RECORD = "params.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def networks(folder: Path) -> list[Path]:
 def recorded(folder: Path) -> dict[str, object]:
     """Parameters that a run was called with; empty where it left no record."""
     try:
-        values = yaml.safe_load((folder / RECORD).read_text(encoding="utf-8"))
+        values = yaml.safe_load((folder / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

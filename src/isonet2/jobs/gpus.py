@@ -24,7 +24,9 @@ from isonet2.parameters.base import Parameters
 OFFERED = "ISONET2_GPUS"
 """Environment variable that lists the GPUs that jobs may use; else all that are visible are."""
 LOCKS = "ISONET2_LOCKS"
-"""Environment variable with another folder for the locks than /tmp/isonet2_gpus."""
+"""Environment variable with another folder for the locks than `SHARED`."""
+SHARED = "/tmp/isonet2_gpus"
+"""One folder for all users of a host, on its own disk, whatever their TMPDIR is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def _locked(descriptor: int) -> bool:
 
 def _place(gpu: Gpu) -> Path:
     """Lock file of a GPU, in a folder that all users may write to."""
-    folder = Path(os.environ.get(LOCKS, "/tmp/isonet2_gpus"))
+    folder = Path(os.environ.get(LOCKS, SHARED))
     if not folder.is_dir():
         with suppress(FileExistsError):
             folder.mkdir(parents=True)

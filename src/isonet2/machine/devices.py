@@ -72,7 +72,7 @@ def _number_of(gpu_id: str, visible: int) -> int | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def describe(devices: list[torch.device]) -> str:
+def named(devices: list[torch.device]) -> str:
     """Name devices for the log."""
     return ", ".join(
         f"{torch.get_num_threads()} processor threads"

@@ -55,7 +55,7 @@ def back_projection_noise(measured: Tensor, amplitude: Tensor, white: Tensor) ->
     return noise / noise.std(dim=(-3, -2, -1), keepdim=True).clamp_min(1e-12)
 
 
-def shell_power(half_spectra: Tensor, weight: Tensor, shell: Tensor, count: int) -> Tensor:
+def weighted_shell_power(half_spectra: Tensor, weight: Tensor, shell: Tensor, count: int) -> Tensor:
     """Mean power of spectra (b, z, y, x//2+1) in each shell under a weight: (b, count)."""
     double = multiplicity((1, 1, 2 * (shell.shape[-1] - 1)), device=shell.device) * weight
     power = shell_sums(half_spectra.abs().square() * double, shell, count)

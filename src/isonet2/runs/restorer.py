@@ -12,7 +12,7 @@ import torch
 from isonet2.data.formats import format_to_write
 from isonet2.data.star import Tomogram
 from isonet2.errors import InputError, counted
-from isonet2.machine.devices import autocast_type, choose_devices, describe
+from isonet2.machine.devices import autocast_type, choose_devices, named
 from isonet2.machine.threads import use_threads
 from isonet2.parameters import PredictParameters
 from isonet2.prediction.checkpoint import Checkpoint
@@ -94,7 +94,7 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
         model.method,
         counted(model.epoch, "epoch"),
         model.usage.treatment.mode,
-        describe(devices),
+        named(devices),
     )
     return Restorer(model, replicas, parameters, _key(_paths(parameters), parameters, model))
 

@@ -13,7 +13,7 @@ import torch
 from isonet2.data.run_folder import NetworkFiles
 from isonet2.data.star import Tomogram
 from isonet2.errors import InputError, counted
-from isonet2.machine.devices import autocast_type, describe
+from isonet2.machine.devices import autocast_type, named
 from isonet2.machine.interrupts import stop_request
 from isonet2.machine.ranks import make_fabric
 from isonet2.networks import depth, network_options
@@ -255,7 +255,7 @@ class TrainingRun:
             self.parameters.cube_size,
             self.plan.batch_size,
             counted(self.plan.epochs, "epoch"),
-            describe(self.devices),
+            named(self.devices),
         )
         show = self.fabric.is_global_zero
         with progress_bar("training", 1, show=show) as bar, stop_request() as request:

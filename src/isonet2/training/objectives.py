@@ -13,8 +13,8 @@ from isonet2.physics.metrics import soft_edge
 from isonet2.physics.noise import (
     back_projection_amplitude,
     back_projection_noise,
-    shell_power,
     spread_over_shells,
+    weighted_shell_power,
 )
 from isonet2.physics.rotation import rotate_exact, rotate_free
 from isonet2.training.losses import Loss, l2
@@ -172,7 +172,9 @@ def _noise_like(difference: Tensor, batch: Batch, stream: int) -> Tensor:
     """Spectra of noise with the power per shell of one half's noise, known from `e - o`."""
     shape = batch.first.shape
     shell = shells(shape[-3:], device=difference.device)
-    power = shell_power(difference[:, 0], batch.measured[:, 0], shell, min(shape[-3:]) // 2 + 1)
+    power = weighted_shell_power(
+        difference[:, 0], batch.measured[:, 0], shell, min(shape[-3:]) // 2 + 1
+    )
     voxels = shape[-1] * shape[-2] * shape[-3]
     white = spectrum(white_noise(batch.seeds, stream, shape, difference.device))
     return white * spread_over_shells((power / (2 * voxels)).sqrt(), shell)[:, None]

@@ -1,6 +1,6 @@
 """What `deconv` and `make_mask` would make of one tomogram: shown while parameters are chosen.
 
-`python -m isonet2.commands.live` answers each line on its standard input with one on its standard
+`python -m isonet2.live` answers each line on its standard input with one on its standard
 output, both JSON, and ends with its input. The same functions work here as in the commands:
 `deconv` on a part of the tomogram, `make_mask` on all of it, binned more where it is large.
 """
