@@ -23,7 +23,7 @@ class Usage:
     gain
         Factors of the mean of two restored halves, at equal steps from frequency 0 to 0.5
         cycles per voxel; empty for none. Each half is restored with the amplitude that suits
-        its own noise, and their mean has less; what is noise only is left out.
+        its own noise, and their mean has less; what is noise only is made faint.
     """
 
     cube_size: int

@@ -23,8 +23,9 @@ OWN_EPOCH = 2**31
 """No epoch of training draws the cubes of this one."""
 SEEN = 0.05
 """Correlation from which on a shell is judged."""
-MOST = 2.0
-"""Largest gain: that of the mean of two halves in which noise is all but everything."""
+LEAST, MOST = 0.1, 2.0
+"""Smallest gain, so that no shell is erased on the word of a few cubes; and the largest: that of the
+mean of two halves in which noise is all but everything."""
 ENOUGH = 0.5
 """Part of what a Wiener filter keeps of a shell that a network must let through."""
 
@@ -40,10 +41,10 @@ class Passage:
     passed
         Part of what the halves share that is left in the mean of the restored halves.
     gain
-        Factor after which that mean is nearest to what the halves share, from 0 to `MOST`. A
+        Factor after which that mean is nearest to what the halves share, from `LEAST` to `MOST`. A
         network that learned from one half what the other one holds scales each half for that
         half's noise, and the mean of two has less: of a Wiener filter it is
-        `2 / (1 + shared)`. Where a network says noise only, it is 0.
+        `2 / (1 + shared)`. Where a network says noise only, it is the least.
     """
 
     shared: Tensor
@@ -112,7 +113,7 @@ def measure(
     return Passage(
         shared=(cross / power.clamp_min(1e-30)).clamp(0, 1),
         passed=torch.where(cross > 0, through / cross, 0.0),
-        gain=(2 * wide_through / (made_power + made_cross).clamp_min(1e-30)).clamp(0, MOST),
+        gain=(2 * wide_through / (made_power + made_cross).clamp_min(1e-30)).clamp(LEAST, MOST),
     )
 
 
