@@ -19,18 +19,15 @@ from pathlib import Path
 from statistics import median
 from typing import Self
 
-import numpy as np
 import reference
 import torch
 from lightning_fabric import Fabric
+from noisy import HIGH, LOW, noisy_halves, noisy_source
 from torch import nn
 
-from isonet2.data.volumes import VolumeWriter, open_volume
-from isonet2.data.voxels import statistics
 from isonet2.machine.devices import autocast_type
 from isonet2.networks import build_network
-from isonet2.opening.halves import Half
-from isonet2.physics.ctf import ContrastTransfer, CtfTreatment
+from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.geometry import Geometry
 from isonet2.prediction.orientations import WAYS
 from isonet2.prediction.replicas import Replicas
@@ -45,13 +42,10 @@ from isonet2.training.objectives import METHODS, Recipe
 from isonet2.training.sampling import Sample, Subtomograms
 from isonet2.training.schedule import Cosine, Plan
 from isonet2.training.state import start
-from isonet2.training.tomogram import Source
 
-LOW, HIGH = -60.0, 60.0
 PARTS = ["step", "loading", "predict", "memory", "start", "growth", "scale"]
 CUBES, FEED = 64, 8
 """Cubes of an epoch, and batches of it that are used in turn."""
-SLAB = 64
 NOISE = 0.2
 """Noise level where there is one volume only."""
 TINY = {"filters": 4, "levels": 2, "convolutions": 1}
@@ -67,28 +61,6 @@ def in_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
             if turn:
                 times[place].append(time.perf_counter() - began)
     return [median(t) for t in times]
-
-
-def noisy_halves(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Write two halves of white noise, slab by slab."""
-    rng = np.random.default_rng(0)
-    _, y, x = shape
-    for name in ("EVN", "ODD"):
-        path = folder / f"TS_01_{name}.mrc"
-        size = (10.0,) * 3
-        with VolumeWriter(path, shape=shape, voxel_size=size, dtype="float16", label="x") as writer:
-            for low in range(0, shape[0], SLAB):
-                rows = slice(low, min(low + SLAB, shape[0]))
-                noise = rng.standard_normal((rows.stop - low, y, x), dtype=np.float32)
-                writer.write((rows, slice(0, y), slice(0, x)), noise)
-
-
-def noisy_source(folder: Path, count: int = 64) -> Source:
-    """The halves that are in a folder."""
-    volumes = [open_volume(folder / f"TS_01_{name}.mrc") for name in ("EVN", "ODD")]
-    first, second = (Half(volume, statistics(volume)) for volume in volumes)
-    geometry = Geometry(((LOW, HIGH),), ContrastTransfer(30000.0), 10.0)
-    return Source("TS_01", first, second, geometry, count)
 
 
 @dataclass

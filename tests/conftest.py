@@ -1,18 +1,21 @@
 """What several tests share: a small specimen with known physics, made by code, and tables."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from preparing import volume
-from star_files import OURS, RELION, SERIES, put
+from star_files import HALVES, OURS, RELION, SERIES, put
 
-from isonet2.data.star import write_table
+from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.data.voxels import statistics
 from isonet2.opening.halves import Half
+from isonet2.parameters import COMMANDS
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.geometry import Geometry
@@ -103,3 +106,25 @@ def ours(tmp_path: Path) -> Path:
 def relion(tmp_path: Path) -> Path:
     put(tmp_path / "tilt_series" / "TS_01.star", SERIES)
     return put(tmp_path / "tomograms.star", RELION)
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Stand-ins for all commands; the list of what they were called with."""
+    calls = []
+    for name in COMMANDS:
+        module = ModuleType(f"isonet2.commands.{name}")
+        setattr(module, name, calls.append)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+@pytest.fixture
+def wide_star(star, tmp_path):
+    """The same table, of tomograms that are twice as wide along y."""
+    for number, column in enumerate(HALVES):
+        values = open_volume(TomogramTable.read(star).tomograms[0].column(column)).read()
+        wide = tmp_path / f"wide{number}.mrc"
+        write_volume(wide, np.concatenate([values, -values], 1), voxel_size=10.0, label="test")
+        update(star, 1, {column: wide})
+    return star

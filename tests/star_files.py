@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 OURS = """# made by hand
 
 data_

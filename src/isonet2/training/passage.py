@@ -24,8 +24,8 @@ OWN_EPOCH = 2**31
 SEEN = 0.05
 """Correlation from which on a shell is judged."""
 LEAST, MOST = 0.1, 2.0
-"""Smallest gain, so that no shell is erased on the word of a few cubes; and the largest: that of the
-mean of two halves in which noise is all but everything."""
+"""Smallest gain, so that no shell is erased on the word of a few cubes; and the largest, that of
+the mean of two halves in which noise is all but everything."""
 ENOUGH = 0.5
 """Part of what a Wiener filter keeps of a shell that a network must let through."""
 
