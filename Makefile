@@ -33,16 +33,14 @@ test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, node's test
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends $(PACKAGES) >/dev/null; } || true
 	@for part in $(MISSING); do echo "no $$part: tests are left out (Debian has it in $(PACKAGES))"; done
 	@! command -v node >/dev/null || node --test tests/js
-	@$(BIN)/python -m pytest -rs tests/test_[a-l]*.py > .pytest_first.log 2>&1 & first=$$!; \
-	  $(BIN)/python -m pytest -rs tests/test_[m-z]*.py; second=$$?; \
-	  wait $$first; first=$$?; cat .pytest_first.log; exit $$((first | second))
+	$(BIN)/python -m pytest -rs --numprocesses 2 --dist loadfile
 
 format: $(INSTALLED)  ## put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment, the caches and the demonstration
-	rm -rf $(VENV) demo .pytest_first.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -7,8 +7,9 @@ to another one, three times at most.
 import itertools
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -151,7 +152,23 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
         workers, most = made(cluster, gpu_ids, on_gpus, tasks)
         stack.enter_context(workers)
         client = stack.enter_context(distributed.Client(workers))
+        if cluster == "local":
+            stack.enter_context(_ended_with_us(workers))
         yield Crew(client, {"tomogram": 1}, most)
+
+
+@contextmanager
+def _ended_with_us(cluster: Any) -> Iterator[None]:
+    """End the processes of a cluster at once when something ends the work: they may be busy."""
+    try:
+        yield
+    except BaseException:
+        for nanny in cluster.workers.values():
+            nanny.close_gracefully("ended by us")
+            if nanny.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+        raise
 
 
 def _here(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
