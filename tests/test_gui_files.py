@@ -15,7 +15,7 @@ from isonet2.gui.components.log_view import AT_ONCE, FIRST, coloured, read_on
 from isonet2.gui.components.notifier import ended
 from isonet2.gui.overview import Entry, bytes_in_words, duration, entries
 from isonet2.gui.project import Project, Remembered
-from isonet2.gui.run_files import compared, histories, networks, previews
+from isonet2.gui.run_files import histories, networks, parameters_compared, previews
 from isonet2.gui.trash import empty, trash_of
 from isonet2.jobs import Jobs, start
 
@@ -204,7 +204,7 @@ def test_previews_are_in_the_order_of_epochs_and_networks_with_the_last_first(pl
 
 
 def test_differences_between_jobs_are_found():
-    rows = compared([{"a": 1, "b": None}, {"a": 2, "c": "x"}])
+    rows = parameters_compared([{"a": 1, "b": None}, {"a": 2, "c": "x"}])
     assert rows == [("a", ["1", "2"], True), ("b", ["", ""], False), ("c", ["", "x"], True)]
 
 

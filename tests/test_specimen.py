@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from isonet2.physics.specimen import blob, build, draw, lattice, library, molecule, rod, shell
+from isonet2.physics.specimen import blob, build, draw, library, molecule, rod, shell, virus_coat
 
 
 def generator(seed=0):
@@ -33,7 +33,7 @@ def test_molecules_have_the_size_and_density_that_they_claim():
     capsid = shell(radius=100.0)
     assert torch.allclose(capsid.beads.norm(dim=1), torch.tensor(100.0), atol=2.0)
     assert float(rod(length=300.0).beads[:, 0].max()) == pytest.approx(150, abs=10)
-    patch = lattice(rings=1)
+    patch = virus_coat(rings=1)
     assert len(patch.beads) == 7 * 2 * 6
     for chosen in (capsid, patch, rod(), blob(generator())):
         volume = draw((80,) * 3, 5.0, chosen, chosen.beads / 5 + 40)[1]

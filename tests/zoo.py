@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from isonet2.checks.examination import Declared, Examination, examine
-from isonet2.data.pairing import Source
+from isonet2.data.pairing import TomogramFiles
 from isonet2.data.volumes import write_volume
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.projection import (
@@ -100,7 +100,7 @@ class Animal:
             touch(paths)
         halves = paths if len(paths) > 1 else (None, None)
         full = paths[0] if len(paths) == 1 else None
-        source = Source("TS_01", full, *halves)
+        source = TomogramFiles("TS_01", full, *halves)
         return examine(Declared(source, self.sectors, self.pixel, self.ctf))
 
 

@@ -29,7 +29,7 @@ from isonet2.parameters import DeconvParameters, MakeMaskParameters
 from isonet2.parameters.describe import sentences
 from isonet2.physics.binning import bin_volume
 from isonet2.physics.masking import BINNING, Boundary
-from isonet2.types import Region, Shape
+from isonet2.types import Position, Region, Shape
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ PART: Shape = (96, 288, 288)
 """Voxels of a tomogram that are deconvolved."""
 BINNED_VOXELS = 2**21
 """Most voxels that a mask is made of."""
-Place = tuple[int, int, int]
 V = TypeVar("V")
 
 
@@ -153,7 +152,7 @@ COMMANDS: dict[str, tuple[Any, Callable[..., dict[str, Any]]]] = {
 """Commands that are shown: their parameters, and what makes the picture."""
 
 
-def part_of(shape: Shape, place: Place) -> Region:
+def part_of(shape: Shape, place: Position) -> Region:
     """The part of a tomogram around a place, moved inward at its border."""
     edges = []
     for length, wanted, middle in zip(shape, PART, place, strict=True):

@@ -1,6 +1,7 @@
 """Words that all rooms share: shapes, regions and blocks of voxels, always in the order z, y, x."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Region = tuple[slice, slice, slice]
 """Slices of whole voxels along z, y, x."""
 Block = NDArray[np.float32]
 """Voxels (z, y, x) of a region."""
+Floats = NDArray[np.floating[Any]]
+"""Numbers of any shape."""
 
 
 def all_of(shape: tuple[int, ...]) -> Region:

@@ -19,7 +19,8 @@ from isonet2.checks.wedge import (
     tilt_halves_findings,
     wedge_findings,
 )
-from isonet2.data.pairing import ISOTROPY, Source
+from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES
+from isonet2.data.pairing import ISOTROPY, TomogramFiles
 from isonet2.data.volumes import Volume
 from isonet2.data.voxels import statistics
 from isonet2.physics.binning import bin_volume
@@ -30,8 +31,6 @@ from isonet2.physics.seen_ctf import SeenDefocus, Shells, seen_defocus
 from isonet2.physics.wedge import Sectors
 from isonet2.types import Block
 
-SAME_SIZE = 0.01
-USUAL_PIXEL_SIZES = (5.0, 20.0)
 POSSIBLE_PIXEL_SIZES = (0.5, 100.0)
 THIN = 32
 FEW_VOXELS = 128
@@ -60,7 +59,7 @@ class Declared:
         Whether the tilt range may be corrected: no file of tilts says it.
     """
 
-    source: Source
+    source: TomogramFiles
     sectors: Sectors | None = None
     pixel_size: float | None = None
     ctf: ContrastTransfer | None = None
@@ -130,7 +129,7 @@ def _readable(found: Examination) -> bool:
     return all(finding.kind != "unusable" for finding in found.findings.all)
 
 
-def _halves(source: Source, volumes: list[Volume]) -> bool:
+def _halves(source: TomogramFiles, volumes: list[Volume]) -> bool:
     return source.half1 is not None and source.half2 is not None and len(volumes) > 1
 
 

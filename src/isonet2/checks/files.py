@@ -3,13 +3,13 @@
 from isonet2.checks.findings import Finding
 from isonet2.checks.halves import halves_findings
 from isonet2.checks.voxels import voxel_findings
-from isonet2.data.pairing import Source, open_files
+from isonet2.data.pairing import TomogramFiles, open_files
 from isonet2.data.volumes import Volume
 from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 
 
-def files_findings(source: Source) -> tuple[list[Volume], list[Finding]]:
+def files_findings(source: TomogramFiles) -> tuple[list[Volume], list[Finding]]:
     """Open a tomogram's files, read them once, and see whether they can be used.
 
     Returns

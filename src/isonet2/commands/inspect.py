@@ -17,7 +17,7 @@ from isonet2.checks.findings import SEVERITIES, Finding, Findings
 from isonet2.checks.halves import mixed_up
 from isonet2.data.files import atomic_path, keep_old, make_folder
 from isonet2.data.names import half, tomogram_name
-from isonet2.data.pairing import Source, find_sources
+from isonet2.data.pairing import TomogramFiles, find_sources
 from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
@@ -108,7 +108,7 @@ def _declared(row: Tomogram) -> Declared:
         column for column, text in row.cells.items() if text not in ("None", "")
     }
     return Declared(
-        Source(row.name, row.full if row.half1 is None else None, row.half1, row.half2),
+        TomogramFiles(row.name, row.full if row.half1 is None else None, row.half1, row.half2),
         sectors_of(row) if told or row.tilts is not None else None,
         row.pixel_size,
         ctf_of(row),
@@ -128,10 +128,10 @@ def _listed(parameters: InspectParameters) -> list[Declared]:
     ]
 
 
-def _sources(place: Path) -> list[Source]:
+def _sources(place: Path) -> list[TomogramFiles]:
     """Tomograms of a folder, in halves where it holds halves; or one volume."""
     if not place.is_dir() or place.suffix.lower() == ".zarr":
-        return [Source(tomogram_name(place), full=place)]
+        return [TomogramFiles(tomogram_name(place), full=place)]
     folders = {path.name.lower(): path for path in place.iterdir() if path.is_dir()}
     even, odd = (
         next((folders[name] for name in names if name in folders), None) for names in (EVEN, ODD)

@@ -17,10 +17,10 @@ from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.halves import mixed_up
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
-from isonet2.data.inputs import edges
+from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES, edges
 from isonet2.data.labels import AVERAGE_LABEL, is_labelled
 from isonet2.data.pairing import (
-    Source,
+    TomogramFiles,
     find_sources,
     isotropic,
     unlike_sizes,
@@ -44,7 +44,6 @@ from isonet2.reports.table import show_table
 log = logging.getLogger(__name__)
 
 AVERAGES = "averaged_tomos"
-USUAL_PIXEL_SIZES = (5.0, 20.0)
 
 
 def prepare_star(p: PrepareStarParameters) -> Path:
@@ -86,7 +85,7 @@ def prepare_star(p: PrepareStarParameters) -> Path:
 
 def _table(
     p: PrepareStarParameters,
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
     findings: Findings,
 ) -> pd.DataFrame:
@@ -124,7 +123,7 @@ def _table(
     return table
 
 
-def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, list[Volume]]:
+def _check_volumes(sources: Sequence[TomogramFiles], findings: Findings) -> dict[str, list[Volume]]:
     """Open and check the files of all tomograms, several at a time."""
     with ThreadPoolExecutor(4) as pool:
         work = pool.map(files_findings, sources)
@@ -146,7 +145,7 @@ def _check_volumes(sources: Sequence[Source], findings: Findings) -> dict[str, l
 
 def _pixel_sizes(
     p: PrepareStarParameters,
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
     findings: Findings,
 ) -> list[float | None]:
@@ -178,7 +177,7 @@ def _pixel_size(
             f"{volumes[0].path}: its voxels of {edges} A (z x y x x) are no cubes; correct the "
             f"header, or say the edge with --pixel_size"
         )
-    if given is not None and header is not None and abs(header - given) > 0.01 * given:
+    if given is not None and header is not None and abs(header - given) > SAME_SIZE * given:
         findings.warn(
             f"pixel_size {given:g} A is used, although headers say {header:g} A (isonet.py "
             "resize bins tomograms to another pixel size)",
@@ -223,7 +222,7 @@ def _contradictions(tomogram: Tomogram, name: str, files: Sequence[Volume]) -> l
     return contradictions(files[: 2 if halves else 1], *declared, name)
 
 
-def _average_path(p: PrepareStarParameters, source: Source) -> Path:
+def _average_path(p: PrepareStarParameters, source: TomogramFiles) -> Path:
     return p.star_name.parent / AVERAGES / f"{source.name}.mrc"
 
 

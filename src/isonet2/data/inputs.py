@@ -24,6 +24,8 @@ FULL_VOLUME = "full tomogram (rlnTomoReconstructedTomogram)"
 HALVES = "the mean of the two halves"
 SAME_SIZE = 0.01
 """Part by which a pixel size may differ from a header's and mean the same."""
+USUAL_PIXEL_SIZES = (5.0, 20.0)
+"""Between which networks restore well, angstrom."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ VOLUME = "_vol"
 PRODUCT = re.compile(r"(.+)[_\-. ](?:2nd|ctf|mask|psd|spectrum|thumb)", re.IGNORECASE)
 """Name that AreTomo and others give to what they write beside a tomogram of the first part."""
 ISOTROPY = 0.005
-SAME_SIZE = 0.02
+SIMILAR_SIZE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TomogramFiles:
     """The files of one tomogram, before anything else is known about it."""
 
     name: str
@@ -141,14 +141,14 @@ def _leave_out(
 
 def find_sources(
     full: Path | None, even: Path | None, odd: Path | None
-) -> tuple[list[Source], list[str]]:
+) -> tuple[list[TomogramFiles], list[str]]:
     """List tomograms and pair halves by name.
 
     Even and odd may be one folder, if the names tell the halves apart.
 
     Returns
     -------
-    sources : list of Source
+    sources : list of TomogramFiles
         In the order of the even (or full) files' names.
     problems : list of str
         Strays, missing partners and doubles, one sentence each.
@@ -184,7 +184,7 @@ def find_sources(
             )
             continue
         paths = [named[option].get(name) for option in ("full", "even", "odd")]
-        sources.append(Source(name, *paths))
+        sources.append(TomogramFiles(name, *paths))
     return sources, problems
 
 
@@ -252,7 +252,7 @@ def unlike_sizes(sizes: Mapping[str, float]) -> str | None:
     """Say that tomograms have voxels of several sizes (angstrom), by name; None if they do not."""
     groups: dict[float, list[str]] = {}
     for name, size in sorted(sizes.items(), key=lambda item: item[1]):
-        near = next((known for known in groups if size <= known * (1 + SAME_SIZE)), size)
+        near = next((known for known in groups if size <= known * (1 + SIMILAR_SIZE)), size)
         groups.setdefault(near, []).append(name)
     if len(groups) < 2:
         return None
@@ -263,7 +263,7 @@ def unlike_sizes(sizes: Mapping[str, float]) -> str | None:
     )
 
 
-def open_files(source: Source) -> tuple[list[Volume], list[str]]:
+def open_files(source: TomogramFiles) -> tuple[list[Volume], list[str]]:
     """Open a tomogram's files; their voxels are not looked at.
 
     Returns

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonet2.data.formats import format_of, format_to_write
-from isonet2.data.formats.base import Header, Reader, Triple, check_real, clipped
+from isonet2.data.formats.base import CHUNK_VOXELS, Header, Reader, Triple, check_real, clipped
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
 from isonet2.types import Region, Shape
@@ -33,7 +33,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 SIGNED_ZERO = -128
-CHUNK_VOXELS = 2**22
 FLOAT16_LARGEST = 65504.0
 FLOAT16_SMALLEST = 2.0**-14  # the smallest number of full precision
 EVERYTHING: Region = (slice(None), slice(None), slice(None))

@@ -21,7 +21,7 @@ COUNTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ProjectState:
     """How far a project is.
 
     Attributes
@@ -45,19 +45,19 @@ class State:
     filled: Mapping[str, int] = field(default_factory=dict)
 
 
-def state_of_project(project: Project) -> State:
+def state_of_project(project: Project) -> ProjectState:
     """Read how far a project is, from its newest table and its jobs."""
     jobs = Jobs(project.folder).list()
     table = _newest(project)
     if table is None:
         step, page = _of_jobs(jobs) or ("prepare", "/prepare")
-        return State(step, page)
+        return ProjectState(step, page)
     filled = {
         short: sum(not is_missing(row.get(column, "")) for row in table.rows)
         for column, short in COUNTED.items()
     }
     step, page = _of_jobs(jobs) or _of_table(filled, jobs)
-    return State(step, page, project.told(table.path), len(table.rows), filled)
+    return ProjectState(step, page, project.told(table.path), len(table.rows), filled)
 
 
 def _newest(project: Project) -> Table | None:

@@ -50,12 +50,12 @@ class Entry:
 
 def entries(jobs: Jobs) -> list[Entry]:
     """All jobs and runs, the newest first."""
-    listed = [(job.submitted, of_job(job)) for job in jobs.list()]
-    listed += [(told.started, of_run(jobs, folder, told)) for folder, told in jobs.runs()]
+    listed = [(job.submitted, entry_of_job(job)) for job in jobs.list()]
+    listed += [(told.started, entry_of_run(jobs, folder, told)) for folder, told in jobs.runs()]
     return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
 
 
-def of_job(job: Job) -> Entry:
+def entry_of_job(job: Job) -> Entry:
     """The line of a job."""
     told = job.progress() if job.status == "running" else None
     line = progress_words(told) if told else (job.reason or when(job))
@@ -64,7 +64,7 @@ def of_job(job: Job) -> Entry:
     return Entry(str(job.number), title, job.place, job.kind, job.status, line, part)
 
 
-def of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
+def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
     """The line of a run that was started otherwise."""
     place = str(folder.relative_to(jobs.project))
     title = t("jobs.terminal", command=told.command)

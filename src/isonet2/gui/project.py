@@ -9,9 +9,7 @@ from typing import Any
 
 from isonet2.data.files import atomic_path, locked
 from isonet2.errors import InputError
-
-HIDDEN = ".isonet"
-"""Folder in the project for what programs note there."""
+from isonet2.jobs.records import HIDDEN
 
 
 @dataclass(slots=True)

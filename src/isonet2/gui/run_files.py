@@ -18,7 +18,7 @@ _PICTURE = re.compile(r"(?P<name>.+)_epoch(?P<epoch>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class PreviewFile:
     """What a network restored of a tomogram while it was learning.
 
     Attributes
@@ -65,14 +65,14 @@ def _number(text: object) -> float:
         return math.nan
 
 
-def previews(folder: Path) -> list[Preview]:
+def previews(folder: Path) -> list[PreviewFile]:
     """Previews in a folder, by tomogram and epoch."""
     found = []
     for path in folder.glob("*_epoch*.png"):
         told = _PICTURE.fullmatch(path.stem)
         if told is not None:
             volume = path.with_suffix(".mrc")
-            one = Preview(
+            one = PreviewFile(
                 told["name"], int(told["epoch"]), path, volume if volume.exists() else None
             )
             found.append(one)
@@ -111,7 +111,7 @@ def pictures(folder: Path) -> list[Path]:
     return [path for path in seen if not path.stem.startswith("loss")]
 
 
-def compared(values: Sequence[dict[str, object]]) -> list[tuple[str, list[str], bool]]:
+def parameters_compared(values: Sequence[dict[str, object]]) -> list[tuple[str, list[str], bool]]:
     """Parameters of several runs side by side: name, value in each, whether they differ."""
     names = dict.fromkeys(name for one in values for name in one)
     rows = []

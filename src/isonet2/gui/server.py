@@ -18,14 +18,15 @@ from pathlib import Path
 
 from isonet2.errors import InputError
 from isonet2.gui.guard import Access, Guard
-from isonet2.gui.project import HIDDEN, Project, Remembered
+from isonet2.gui.project import Project, Remembered
+from isonet2.jobs.records import HIDDEN
 
 FIRST_PORT = 8765
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Listener:
     """Where the server listens.
 
     Attributes
@@ -137,7 +138,7 @@ def _serve(options: argparse.Namespace) -> None:
         shutil.rmtree(os.environ["NICEGUI_STORAGE_PATH"], ignore_errors=True)
 
 
-def listen(host: str, port: int | None, uds: Path | None) -> Place:
+def listen(host: str, port: int | None, uds: Path | None) -> Listener:
     """Bind the place to listen at.
 
     Raises
@@ -163,13 +164,13 @@ def listen(host: str, port: int | None, uds: Path | None) -> Place:
                     "leave it out to take a free one."
                 ) from error
             continue
-        return Place(bound, None, bound.getsockname()[1])
+        return Listener(bound, None, bound.getsockname()[1])
     raise InputError(
         f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free at {host}: give one with --port."
     )
 
 
-def _listen_on_path(path: Path) -> Place:
+def _listen_on_path(path: Path) -> Listener:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = path.parent.stat()
     if state.st_uid != os.getuid() or state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -192,10 +193,10 @@ def _listen_on_path(path: Path) -> Place:
             f"--uds {path}: cannot be made ({error.strerror or error}); choose a shorter name."
         ) from error
     bound.listen(128)
-    return Place(bound, path, 0)
+    return Listener(bound, path, 0)
 
 
-def access_of(folder: Path, options: argparse.Namespace, place: Place) -> Access:
+def access_of(folder: Path, options: argparse.Namespace, place: Listener) -> Access:
     """Tokens of a project, kept in it for its owner alone, so that open pages outlive a restart."""
     kept = Remembered(folder / HIDDEN / "gui_access.json")
     if options.new_token or not kept.get("token") or not kept.get("reader"):
@@ -209,7 +210,7 @@ def access_of(folder: Path, options: argparse.Namespace, place: Place) -> Access
     return Access(values["token"], values["reader"], frozenset(names), prefix)
 
 
-def announcement(access: Access, place: Place, host: str) -> list[str]:
+def announcement(access: Access, place: Listener, host: str) -> list[str]:
     """What the terminal shows: the address, how to reach it from elsewhere, and who may do what."""
     here = f"{getuser()}@{socket.gethostname()}"
     port = place.port or FIRST_PORT

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from isonet2.data.formats.flat import FlatReader
 from isonet2.data.volumes import Region, Shape, Volume
+from isonet2.types import Floats
 
 Axis = Literal["z", "y", "x"]
 AXES: tuple[Axis, ...] = ("z", "y", "x")
 Bytes = NDArray[np.uint8]
-Floats = NDArray[np.floating[Any]]
 
 LEVELS = 256
 _TAIL = 0.05

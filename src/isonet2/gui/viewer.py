@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments
 from isonet2.data.star import Tomogram
 from isonet2.gui.words import dictionary, language
 
-Sectors = Sequence[tuple[float, float]]
+TiltRanges = Sequence[tuple[float, float]]
 Place = dict[str, int]
 GROUP = "viewer."
 """Of the viewer's words in the dictionaries."""
@@ -20,7 +20,7 @@ _GAP = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Volumes:
     """What a viewer shows.
 
     Attributes
@@ -41,7 +41,7 @@ class Shown:
     first: Path | None = None
     second: Path | None = None
     mask: Path | None = None
-    sectors: Sectors = ()
+    sectors: TiltRanges = ()
     pixel_size: float | None = None
 
     def spec(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class VolumeViewer(Element, component="static/viewer.js"):
 
     def __init__(
         self,
-        shown: Shown,
+        shown: Volumes,
         *,
         height: str | None = None,
         moved: Callable[[Place], None] | None = None,
@@ -88,7 +88,7 @@ class VolumeViewer(Element, component="static/viewer.js"):
 
             self.on("moved", tell)
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: Volumes) -> None:
         """Show something else; place and contrast stay where the shape is the same."""
         self._props["spec"] = shown.spec()
         self.update()
@@ -108,7 +108,7 @@ def _texts() -> dict[str, str]:
     return {key.removeprefix(GROUP): text for key, text in words.items() if key.startswith(GROUP)}
 
 
-def tilt_sectors(tomogram: Tomogram) -> Sectors:
+def tilt_sectors(tomogram: Tomogram) -> TiltRanges:
     """Measured tilt ranges: from the first to the last tilt of each run without a wide gap."""
     tilts = tomogram.tilts
     if tilts is None or len(tilts) < 3:
@@ -135,7 +135,7 @@ COLUMNS = {
 """Files of a tomogram that are looked at, with their names."""
 
 
-def files_of(tomogram: Tomogram) -> dict[Path, str]:
+def volumes_of(tomogram: Tomogram) -> dict[Path, str]:
     """The volumes that a tomogram's row names, its mask included, and what they are called."""
     found: dict[Path, str] = {}
     for attribute, name in (*COLUMNS.items(), ("mask", "mask")):
@@ -145,7 +145,7 @@ def files_of(tomogram: Tomogram) -> dict[Path, str]:
     return found
 
 
-def shown_of(tomogram: Tomogram, first: Path | None = None, second: Path | None = None) -> Shown:
+def shown_of(tomogram: Tomogram, first: Path | None = None, second: Path | None = None) -> Volumes:
     """A tomogram with all of its files that are there, its mask and its tilt range.
 
     Parameters
@@ -156,7 +156,7 @@ def shown_of(tomogram: Tomogram, first: Path | None = None, second: Path | None 
         Files to show left and right of the border at first; None takes the row's first file, and
         none. They need not be the row's. A mask is shown over the row's first file.
     """
-    volumes = {path: name for path, name in files_of(tomogram).items() if path.exists()}
+    volumes = {path: name for path, name in volumes_of(tomogram).items() if path.exists()}
     mask = tomogram.mask if tomogram.mask in volumes else None
     volumes.pop(mask or Path(), None)
     own = {path.resolve(): path for path in volumes}
@@ -169,4 +169,4 @@ def shown_of(tomogram: Tomogram, first: Path | None = None, second: Path | None 
         volumes.setdefault(own.get(path.resolve(), path), path.name)
     left = chosen[0] or next(iter(volumes), None)
     sectors = tilt_sectors(tomogram)
-    return Shown(volumes, left, chosen[1], mask, sectors, tomogram.pixel_size)
+    return Volumes(volumes, left, chosen[1], mask, sectors, tomogram.pixel_size)

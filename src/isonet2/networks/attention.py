@@ -7,13 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isonet2.errors import InputError
+from isonet2.types import Shape
 
 BARRIER = 100.0
 """How far a score is lowered where attention must not go; exp(-100) is nothing."""
 LARGEST_BATCH = 32768
 """Windows handed to the attention kernel at once; CUDA grids end at 65535."""
-
-Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +32,25 @@ class Windows:
         Whether they lie half an edge further on; not along an axis that one window covers.
     """
 
-    grid: Grid
+    grid: Shape
     edge: int
     shifted: bool = False
 
     @property
-    def counts(self) -> Grid:
+    def counts(self) -> Shape:
         """Windows along z, y, x."""
         z, y, x = (-(-size // self.edge) for size in self.grid)
         return z, y, x
 
     @property
-    def shifts(self) -> Grid:
+    def shifts(self) -> Shape:
         """Voxels that the grid is rolled back along z, y, x."""
         half = self.edge // 2 if self.shifted else 0
         z, y, x = (half if count > 1 else 0 for count in self.counts)
         return z, y, x
 
     @property
-    def padding(self) -> Grid:
+    def padding(self) -> Shape:
         """Zeros put behind the grid along z, y, x."""
         pairs = zip(self.counts, self.grid, strict=True)
         z, y, x = (count * self.edge - size for count, size in pairs)

@@ -21,8 +21,8 @@ from isonet2.networks.blocks import (
 from isonet2.networks.scunet import SwinConvBlock
 from isonet2.networks.ushape import Merge, UShape
 
-Block = Literal["conv", "residual", "attention", "swin_conv"]
-BlockLists = Annotated[list[Annotated[list[Block], MinLen(1)]], MinLen(2), MaxLen(6)]
+BlockKind = Literal["conv", "residual", "attention", "swin_conv"]
+BlockLists = Annotated[list[Annotated[list[BlockKind], MinLen(1)]], MinLen(2), MaxLen(6)]
 """Blocks of each level, from the top to the bottom."""
 
 

@@ -4,17 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from isonet2.networks.attention import AttentionBlock
-from isonet2.networks.blocks import (
-    ConvStack,
-    Count,
-    Filters,
-    HeadChannels,
-    Levels,
-    Normalization,
-    Patch,
-    Window,
-)
-from isonet2.networks.ushape import Merge, UShape, chain
+from isonet2.networks.blocks import ConvStack, Normalization
+from isonet2.networks.ushape import chain
+from isonet2.networks.windowed import Level, WindowedUShape
 
 
 class SwinConvBlock(nn.Module):
@@ -53,25 +45,8 @@ class SwinConvBlock(nn.Module):
         return x + self.join(torch.cat([self.convolution(near), self.attention(far)], 1))
 
 
-class SCUNet(UShape):
+class SCUNet(WindowedUShape):
     """Swin-Conv U-Net in three dimensions.
-
-    Parameters
-    ----------
-    filters
-        Channels at the top level; they double at each level.
-    levels
-        Times that the volume is halved, after a `patch` of 2.
-    blocks
-        Swin-Conv blocks at each level of encoder and decoder.
-    normalization
-        Of the convolutions: `batch`, `instance`, `group` or `none`.
-    window
-        Edge of the attention windows, voxels.
-    head_channels
-        Of one attention head; must divide half of `filters`.
-    patch
-        2 works at half the resolution with a thin path at full size; 1 at full resolution.
 
     Notes
     -----
@@ -79,23 +54,14 @@ class SCUNet(UShape):
     2022, which is two-dimensional.
     """
 
-    def __init__(
-        self,
-        filters: Filters = 48,
-        levels: Levels = 3,
-        blocks: Count = 2,
-        normalization: Normalization = "batch",
-        window: Window = 4,
-        head_channels: HeadChannels = 24,
-        patch: Patch = 1,
-    ) -> None:
-        def stage(level: int, channels: int) -> nn.Module:
-            def block(shifted: bool) -> nn.Module:
-                return SwinConvBlock(channels, head_channels, window, shifted, normalization)
+    usual_patch = 1
 
-            return chain(block, blocks)
+    def stage(self, level: Level) -> nn.Module:
+        """Make the Swin-Conv blocks of one level."""
 
-        def decode(level: int, channels: int) -> nn.Module:
-            return Merge(channels, stage(level, channels))
+        def block(shifted: bool) -> nn.Module:
+            return SwinConvBlock(
+                level.channels, level.head_channels, level.window, shifted, level.normalization
+            )
 
-        super().__init__(filters, levels, stage, decode, patch, normalization)
+        return chain(block, level.blocks)

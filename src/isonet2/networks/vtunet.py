@@ -1,26 +1,15 @@
 """Volumetric transformer U-Net: its decoder looks up the encoder's voxels by cross attention."""
 
-from functools import partial
-
 from torch import Tensor, nn
 
 from isonet2.networks.attention import (
-    AttentionBlock,
     GatedMLP,
     WindowAttention,
     channels_before,
     channels_behind,
 )
-from isonet2.networks.blocks import (
-    Count,
-    Filters,
-    HeadChannels,
-    Levels,
-    Normalization,
-    Patch,
-    Window,
-)
-from isonet2.networks.ushape import UShape, chain
+from isonet2.networks.hsformer import HSFormer
+from isonet2.networks.windowed import Level
 
 
 class CrossAttentionBlock(nn.Module):
@@ -66,25 +55,8 @@ class CrossStage(nn.Module):
         return x
 
 
-class VTUNet(UShape):
+class VTUNet(HSFormer):
     """Volumetric transformer U-Net.
-
-    Parameters
-    ----------
-    filters
-        Channels at the top level; they double at each level.
-    levels
-        Times that the volume is halved, after a `patch` of 2.
-    blocks
-        Attention blocks at each level of encoder and decoder.
-    normalization
-        Of the convolutions between levels: `batch`, `instance`, `group` or `none`.
-    window
-        Edge of the attention windows, voxels.
-    head_channels
-        Of one attention head; must divide `filters`.
-    patch
-        2 works at half the resolution with a thin path at full size; 1 at full resolution.
 
     Notes
     -----
@@ -92,20 +64,6 @@ class VTUNet(UShape):
     for accurate 3D tumor segmentation, 2022.
     """
 
-    def __init__(
-        self,
-        filters: Filters = 48,
-        levels: Levels = 3,
-        blocks: Count = 2,
-        normalization: Normalization = "batch",
-        window: Window = 4,
-        head_channels: HeadChannels = 24,
-        patch: Patch = 2,
-    ) -> None:
-        def stage(level: int, channels: int) -> nn.Module:
-            return chain(partial(AttentionBlock, channels, head_channels, window), blocks)
-
-        def decode(level: int, channels: int) -> nn.Module:
-            return CrossStage(channels, head_channels, window, blocks)
-
-        super().__init__(filters, levels, stage, decode, patch, normalization)
+    def step(self, level: Level) -> nn.Module:
+        """Make the decoder step of one level: a module of (x, skip)."""
+        return CrossStage(level.channels, level.head_channels, level.window, level.blocks)

@@ -10,7 +10,7 @@ from isonet2.parameters.shared import (
     Defocus,
     FilePath,
     OpticsParameters,
-    Shape,
+    VolumeShape,
 )
 
 Angle = Annotated[float, Field(ge=-90, le=90), Shown("Basic", "degrees")]
@@ -120,7 +120,7 @@ class SimulateParameters(OpticsParameters):
 
     output_dir: Annotated[FilePath, Shown("Basic", positional=True, short="o")]
     """Folder for the subfolders EVN, ODD and truth, and for the tilt file."""
-    shape: Shape = (96, 160, 160)
+    shape: VolumeShape = (96, 160, 160)
     """Size of a tomogram, z, y and x."""
     pixel_size: Annotated[float, Field(gt=0, le=100), Shown("Basic", "angstrom")] = 10.0
     """Voxel size."""

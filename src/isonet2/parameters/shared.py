@@ -160,7 +160,7 @@ JobNumbers = Annotated[
     BeforeValidator(_many_numbers),
     Shown("Basic", form="numbers of jobs such as 3 or 3,5"),
 ]
-Shape = Annotated[
+VolumeShape = Annotated[
     tuple[int, int, int],
     BeforeValidator(_numbers),
     Shown("Basic", "voxels", form="three whole numbers z,y,x"),

@@ -75,7 +75,7 @@ def rod(
     return molecule("rod", torch.cat(strands), width)
 
 
-def lattice(
+def virus_coat(
     spacing: float = 75.0, rings: int = 2, curvature: float = 450.0, width: float = 10.0
 ) -> Molecule:
     """A patch of an immature virus coat: a hexagonal lattice of two-storey rings on a sphere.
@@ -103,7 +103,7 @@ def lattice(
         flat = (centres[:, None] + ring).reshape(-1, 2)
         sag = curvature - torch.sqrt(curvature**2 - (flat**2).sum(1))
         storeys.append(torch.cat([(depth - sag)[:, None], flat], 1))
-    return molecule("lattice", torch.cat(storeys), width)
+    return molecule("virus coat", torch.cat(storeys), width)
 
 
 def blob(generator: torch.Generator, radius: float = 100.0, width: float = 9.0) -> Molecule:
@@ -121,7 +121,7 @@ def library(generator: torch.Generator) -> tuple[Molecule, ...]:
         blob(generator, radius=65.0, width=8.0),
         shell(),
         rod(),
-        lattice(),
+        virus_coat(),
     )
 
 

@@ -12,7 +12,7 @@ from isonet2.networks import channels_last, edge_multiple, folded
 from isonet2.physics.fourier import apply_filter
 from isonet2.physics.rotation import rotate_exact
 
-Filters = Mapping[torch.device, tuple[Tensor | None, Tensor | None]]
+OnDevices = Mapping[torch.device, tuple[Tensor | None, Tensor | None]]
 """Weights (z, y, x//2+1) of the networks' inputs and of their results, or None, by device."""
 
 
@@ -42,7 +42,7 @@ class Replicas:
             mine = [channels_last(folded(n).to(device)) for n in networks]
             self.free.put((device, mine))
 
-    def filters(self, weight: Tensor | None, kept: Tensor | None) -> Filters:
+    def filters(self, weight: Tensor | None, kept: Tensor | None) -> OnDevices:
         """Filters of inputs and results where the networks are, copied there once."""
         return {
             device: (
@@ -52,7 +52,9 @@ class Replicas:
             for device in self.devices
         }
 
-    def run(self, cubes: Tensor, filters: Filters, turns: list[Tensor], margin: int = 0) -> Tensor:
+    def run(
+        self, cubes: Tensor, filters: OnDevices, turns: list[Tensor], margin: int = 0
+    ) -> Tensor:
         """Halves (b, h, z, y, x) restored, (b, networks, h, z, y, x).
 
         A `margin` on all sides of the halves is filtered with them, and then left out.
@@ -84,7 +86,7 @@ class Replicas:
             self.free.put((device, networks))
 
     def __call__(
-        self, cubes: Tensor, filters: Filters, turns: list[Tensor], margin: int = 0
+        self, cubes: Tensor, filters: OnDevices, turns: list[Tensor], margin: int = 0
     ) -> Tensor:
         """Share a batch among the devices."""
         if self.count == 1:

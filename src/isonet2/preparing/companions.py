@@ -11,7 +11,7 @@ from isonet2.data import defoci
 from isonet2.data.coordinates import SUFFIXES, Grid, read_coordinates
 from isonet2.data.defoci import Ctf, read_ctf, read_optics
 from isonet2.data.names import VOLUME_SUFFIXES, files_of
-from isonet2.data.pairing import Source, list_files
+from isonet2.data.pairing import TomogramFiles, list_files
 from isonet2.data.series import holds
 from isonet2.data.tilts import READERS, read_tilts, tilts_in_order
 from isonet2.data.tomograms import SUBTOMOGRAMS
@@ -25,7 +25,7 @@ UNLIKE_OPTICS = 0.05
 
 def ctf_columns(
     p: PrepareStarParameters,
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     tilt_files: Sequence[Path | None],
     findings: Findings,
 ) -> dict[str, Sequence[object]]:
@@ -90,7 +90,7 @@ def _given_defoci(
 
 
 def tilt_files_of(
-    p: PrepareStarParameters, sources: Sequence[Source], findings: Findings
+    p: PrepareStarParameters, sources: Sequence[TomogramFiles], findings: Findings
 ) -> Sequence[Path | None]:
     """Tilt file of every tomogram."""
     if p.tilt_folder is None:
@@ -102,7 +102,7 @@ def tilt_files_of(
 def tilt_columns(
     p: PrepareStarParameters,
     files: Sequence[Path | None],
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
     findings: Findings,
 ) -> dict[str, Sequence[object]]:
@@ -142,7 +142,7 @@ def _matching(
     folder: Path,
     option: str,
     suffixes: Sequence[str],
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     findings: Findings,
     reader: Callable[[Path], object] | None = None,
 ) -> list[Path | None]:
@@ -171,7 +171,7 @@ def _matching(
 
 def masks_of(
     p: PrepareStarParameters,
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
     findings: Findings,
 ) -> Sequence[Path | None]:
@@ -192,7 +192,7 @@ def masks_of(
 
 def subtomograms_of(
     p: PrepareStarParameters,
-    sources: Sequence[Source],
+    sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
     findings: Findings,
 ) -> tuple[Sequence[Path | None], Sequence[int]]:

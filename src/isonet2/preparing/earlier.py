@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from isonet2.data.blocks import cell, read_star
+from isonet2.data.inputs import FULL
 from isonet2.data.star import find_table
 from isonet2.errors import InputError, few
 
 log = logging.getLogger(__name__)
 
 HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
-FULL = "rlnTomoName"
 MADE_ANEW = ("rlnBoxFile", "rlnTiltFile", "rlnTiltStep", "rlnDefocus", "rlnPhaseShift")
 """Columns that say how tomograms were recorded, which each call says anew."""
 NOTHING = "None"

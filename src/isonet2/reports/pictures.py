@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isonet2.errors import counted
 from isonet2.reports.figures import figure, never_fatal, save
+from isonet2.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Floats = NDArray[np.floating[Any]]
 
 
 class Voxels(Protocol):

@@ -6,7 +6,8 @@ import torch
 from isonet2.checks.examination import Examination
 from isonet2.checks.looks import centre
 from isonet2.physics.fourier import multiplicity, radius
-from isonet2.reports.spectra import Floats, Portrait, portrait
+from isonet2.reports.spectra import Portrait, portrait
+from isonet2.types import Floats
 
 BLOCK = (256, 64, 256)
 MOST_ZEROS = 6

@@ -23,7 +23,7 @@ PLAUSIBLE_SHARE = (0.01, 0.95)
 """Part of a tomogram that a mask usually keeps."""
 
 
-def mask_of(tomogram: Tomogram, volume: Volume, pixel_size: float) -> Volume | None:
+def open_mask(tomogram: Tomogram, volume: Volume, pixel_size: float) -> Volume | None:
     """The tomogram's mask, of its own shape, or None with a warning where it has none."""
     shape = volume.shape
     if tomogram.mask is None:
@@ -98,7 +98,9 @@ def training_source(
         found = opened_findings(halves, geometry, ctf=treatment.needs_ctf, name=tomogram.name)
         findings.add(found)
     mask = (
-        mask_of(tomogram, volume, geometry.pixel_size) if with_mask or mask_weighted_loss else None
+        open_mask(tomogram, volume, geometry.pixel_size)
+        if with_mask or mask_weighted_loss
+        else None
     )
     if mask is None and mask_weighted_loss:
         raise InputError(

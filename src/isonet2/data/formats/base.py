@@ -15,6 +15,8 @@ from isonet2.errors import InputError
 from isonet2.types import Region, Shape
 
 Triple = tuple[float, float, float]
+CHUNK_VOXELS = 2**22
+"""Voxels that are read or written at a time."""
 
 _ANGSTROMS = {
     1.0: ("angstrom", "angstroms", "ångström", "å", "a", "ang"),

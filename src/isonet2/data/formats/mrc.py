@@ -11,7 +11,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from isonet2.data.files import atomic_path
-from isonet2.data.formats.base import Format, Header, Reader, Triple
+from isonet2.data.formats.base import CHUNK_VOXELS, Format, Header, Reader, Triple
 from isonet2.data.formats.flat import FlatReader, FlatSink, reserve
 from isonet2.data.moments import Moments
 from isonet2.errors import InputError
@@ -38,7 +38,6 @@ WRAP, FEWEST_JUMPS = 128, 1e-3
 """Step between neighbours that is a change of sign, and the part of all that must be such steps."""
 LABELS = 10
 LABEL_BYTES = 80
-CHUNK_VOXELS = 2**22
 MOST_EXTENDED = 2**22
 """Bytes; a longer extended header is read past, and not kept."""
 

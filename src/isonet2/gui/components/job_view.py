@@ -16,7 +16,7 @@ from isonet2.gui.components.preview_view import PreviewView
 from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
 from isonet2.gui.links import see
-from isonet2.gui.overview import RUN, TRAININGS, Entry, of_job, of_run
+from isonet2.gui.overview import RUN, TRAININGS, Entry, entry_of_job, entry_of_run
 from isonet2.gui.project import Project
 from isonet2.gui.shell import address
 from isonet2.gui.words import t
@@ -114,9 +114,9 @@ class JobView:
         if self.key.startswith(RUN):
             folder = self.project.folder / self.key.removeprefix(RUN)
             told = next(told for place, told in self.jobs.runs() if place == folder)
-            return of_run(self.jobs, folder, told), None
+            return entry_of_run(self.jobs, folder, told), None
         job = self.jobs.show(int(self.key))
-        return of_job(job), job
+        return entry_of_job(job), job
 
 
 def _nothing(text: str) -> None:

@@ -15,7 +15,7 @@ from isonet2.gui.components.fields import label_of
 from isonet2.gui.forms import Form
 from isonet2.gui.live import PAINTER
 from isonet2.gui.project import Project
-from isonet2.gui.viewer import Sectors, Shown, VolumeViewer, tilt_sectors
+from isonet2.gui.viewer import TiltRanges, Volumes, VolumeViewer, tilt_sectors
 from isonet2.gui.words import t
 
 SLIDERS: dict[str, dict[str, tuple[float, float, float]]] = {
@@ -41,7 +41,7 @@ class _Row:
     """What is known of a tomogram before any of its files is opened."""
 
     name: str
-    sectors: Sectors
+    sectors: TiltRanges
     pixel_size: float | None
 
 
@@ -200,7 +200,7 @@ class LivePreview:
         else:
             self.viewer.show(shown)
 
-    def _shown(self, paths: dict[str, Any]) -> Shown:
+    def _shown(self, paths: dict[str, Any]) -> Volumes:
         row = self.rows[self.choice.value]
         first, second, mask = (
             None if paths[key] is None else Path(paths[key]) for key in ("first", "second", "mask")
@@ -208,7 +208,7 @@ class LivePreview:
         volumes = {} if first is None else {first: t("live.before")}
         if second is not None:
             volumes[second] = t("live.after")
-        return Shown(volumes, first, second, mask, row.sectors, row.pixel_size)
+        return Volumes(volumes, first, second, mask, row.sectors, row.pixel_size)
 
     def _offer_places(self, answer: dict[str, Any]) -> None:
         """Let the part be moved along the axes on which it is not the whole."""

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from isonet2.errors import InputError
 from isonet2.gui.overview import parameters_of
-from isonet2.gui.run_files import compared
+from isonet2.gui.run_files import parameters_compared
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
@@ -64,7 +64,7 @@ class ParametersView:
                 "differs": differs,
                 **{f"value{n}": text for n, text in enumerate(texts)},
             }
-            for name, texts, differs in compared(values)
+            for name, texts, differs in parameters_compared(values)
             if differs or not (self.only.value and len(chosen) > 1)
         ]
         self.table.columns = _columns(chosen)

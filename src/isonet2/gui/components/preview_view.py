@@ -7,7 +7,7 @@ from pathlib import Path
 from nicegui import ui
 
 from isonet2.gui.api import file_address
-from isonet2.gui.run_files import Preview, previews
+from isonet2.gui.run_files import PreviewFile, previews
 from isonet2.gui.words import t
 
 EVERY = 3.0
@@ -26,7 +26,7 @@ class PreviewView:
 
     def __init__(self, folder: Path, open_volume: Callable[[Path], None]) -> None:
         self.folder, self.open_volume = folder, open_volume
-        self.previews: list[Preview] = []
+        self.previews: list[PreviewFile] = []
         self.drawn = ""
         with ui.element("section").classes("isonet-card isonet-half"):
             with ui.row().classes("items-center w-full"):
@@ -61,7 +61,7 @@ class PreviewView:
         self._show()
         self._visible()
 
-    def _mine(self) -> list[Preview]:
+    def _mine(self) -> list[PreviewFile]:
         return [preview for preview in self.previews if preview.name == self.name.value]
 
     def _visible(self) -> None:
@@ -72,7 +72,7 @@ class PreviewView:
             self.name.set_visibility(False)
         self.empty.set_visibility(not some)
 
-    def _chosen(self) -> Preview | None:
+    def _chosen(self) -> PreviewFile | None:
         mine = self._mine()
         return mine[min(int(self.slider.value or 0), len(mine) - 1)] if mine else None
 

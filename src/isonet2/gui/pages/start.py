@@ -4,7 +4,7 @@ import asyncio
 
 from nicegui import ui
 
-from isonet2.gui.next_step import State, state_of_project
+from isonet2.gui.next_step import ProjectState, state_of_project
 from isonet2.gui.overview import entries
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame
@@ -25,7 +25,7 @@ def register(project: Project) -> None:
                 ui.label(project.folder.name)
             lead = ui.label().classes("isonet-lead")
             body = ui.column().classes("w-full gap-4")
-        told: State | None = None
+        told: ProjectState | None = None
 
         async def refresh() -> None:
             nonlocal told
@@ -46,7 +46,7 @@ def register(project: Project) -> None:
         ui.timer(EVERY, refresh)
 
 
-def _show(state: State) -> None:
+def _show(state: ProjectState) -> None:
     """What to do next, and what the table lists by now."""
     with ui.element("section").classes("isonet-card isonet-next"):
         with ui.column().classes("gap-1"):

@@ -17,7 +17,7 @@ from isonet2.gui.live import PAINTER
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.slice_routes import slice_routes
-from isonet2.gui.viewer import Shown, VolumeViewer, files_of, shown_of
+from isonet2.gui.viewer import Volumes, VolumeViewer, shown_of, volumes_of
 from isonet2.gui.volume_store import VolumeStore
 from isonet2.gui.words import t
 
@@ -38,7 +38,7 @@ class Found:
         The tomograms of that table by rlnIndex.
     """
 
-    shown: Shown = field(default_factory=Shown)
+    shown: Volumes = field(default_factory=Volumes)
     table: Path | None = None
     index: int | None = None
     names: dict[int, str] = field(default_factory=dict)
@@ -105,13 +105,13 @@ def find(project: Project, path: str, second: str, star: str, index: int) -> Fou
     if star and first is None:
         raise InputError(f"{star}: there is no tomogram {index} in it; look at the table.")
     volumes = {one: project.told(one) for one in (first, other) if one is not None}
-    return Found(Shown(volumes, first, other))
+    return Found(Volumes(volumes, first, other))
 
 
 def _names(tomogram: Tomogram, path: Path) -> bool:
     """Whether a tomogram's row names a file."""
     whole = path.resolve()
-    return any(one.resolve() == whole for one in files_of(tomogram))
+    return any(one.resolve() == whole for one in volumes_of(tomogram))
 
 
 def _draw(project: Project, found: Found, problem: str) -> None:
