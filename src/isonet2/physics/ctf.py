@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 
-def wavelength(voltage: float) -> float:
-    """Relativistic electron wavelength in angstrom for an acceleration voltage in kV."""
-    volts = voltage * 1e3
+def wavelength(voltage_kv: float) -> float:
+    """Relativistic electron wavelength in angstrom for an acceleration voltage."""
+    volts = voltage_kv * 1e3
     return 12.2643 / math.sqrt(volts * (1 + 0.978466e-6 * volts))
 
 
