@@ -1,4 +1,8 @@
 import json
+import os
+import pickle
+import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -123,8 +127,17 @@ def test_aliases_name_parameters_that_exist():
 
 def test_models_are_frozen_and_refuse_unknown_names():
     parameters = make(RefineParameters)
-    with pytest.raises(ValidationError):
-        parameters.epochs = 3
+    for change in (lambda: setattr(parameters, "epochs", 3), lambda: delattr(parameters, "epochs")):
+        with pytest.raises(
+            InputError, match=r"^epochs is fixed .* make it anew with another value"
+        ):
+            change()
+    with pytest.raises(InputError, match="refine has no parameter epoch, and none"):
+        parameters.epoch = 3
+    assert parameters.epochs == 50
+    for copy in (pickle.loads(pickle.dumps(parameters)), deepcopy(parameters)):
+        assert copy == parameters
+    assert parameters.model_copy(update={"epochs": 3}).epochs == 3
     assert complaint(RefineParameters, epoch=3) == {
         "epoch": "refine has no parameter epoch: did you mean epochs?"
     }
@@ -299,6 +312,20 @@ CHANGED = {
     PredictParameters: {"dtype": "float16", "input_column": "rlnTomoName", "gpuID": "0"},
     SimulateParameters: {"shape": [64, 96, 96], "defocus": None, "snr": 0.05},
 }
+
+
+def test_what_a_killed_process_left_of_a_record_is_cleared(tmp_path):
+    """Only what nobody can be writing any more: another process may be at its own."""
+    old, fresh, other = (tmp_path / name for name in (
+        ".params.yaml.0a1b2c3d.part", ".params.yaml.4e5f6071.part", ".notes.part",
+    ))  # fmt: skip
+    for path in (old, fresh, other):
+        path.write_text("command: ref")
+    long_ago = time.time() - 3600
+    for path in (old, other):
+        os.utime(path, (long_ago, long_ago))
+    write_parameters(make(RefineParameters), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {fresh.name, other.name, "params.yaml"}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.command)

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -64,6 +65,30 @@ def test_one_run_at_a_time(tmp_path):
         pass
     with folder.in_use():
         assert folder.path.is_dir()
+
+
+@contextmanager
+def refused(path, left, text):
+    """A run that leaves one file in its folder before it is refused."""
+    with RunFolder(path).in_use():
+        if left:
+            (path / left).write_text(text)
+        yield
+        raise InputError("halves do not fit")
+
+
+def test_a_run_that_is_refused_leaves_no_folder_that_it_made(tmp_path):
+    path = tmp_path / "a" / "b"
+    for left, remains in (("progress.json", None), ("network.pt", {"network.pt"})):
+        with pytest.raises(InputError, match="halves"), refused(path, left, "trained"):
+            pass
+        found = {file.name for file in path.iterdir()} if path.exists() else None
+        assert found == remains
+        assert (path.parent.exists()) == (remains is not None)
+    (path / "network.pt").rename(path / "progress.json")
+    with pytest.raises(InputError, match="halves"), refused(path, None, ""):
+        pass
+    assert [file.read_text() for file in path.iterdir()] == ["trained"]
 
 
 def test_a_note_stays_only_when_its_process_is_killed(tmp_path):

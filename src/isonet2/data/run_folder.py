@@ -1,11 +1,13 @@
 """Folders of results: the name of every file in them, and earlier runs set aside whole."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from isonet2.data.files import locked, make_folder
+from isonet2.data.progress import FILE_NAME as PROGRESS
+from isonet2.errors import InputError
 
 EARLIER = "earlier_"
 """How the folders begin that earlier runs are set aside in."""
@@ -132,14 +134,25 @@ class RunFolder:
     def in_use(self) -> Iterator[None]:
         """Make the folder and keep other runs out of it.
 
+        A run that is refused before it has left anything there leaves no folder that it made.
+
         Raises
         ------
         InputError
             When another run uses it, or it cannot be written to.
         """
+        fresh = [place for place in (self.path, *self.path.parents) if not place.exists()]
         make_folder(self.path)
-        with locked(self.path / "run", timeout=1, name=self.path):
-            yield
+        try:
+            with locked(self.path / "run", timeout=1, name=self.path):
+                yield
+        except InputError:
+            if fresh and {path.name for path in self.path.iterdir()} <= {PROGRESS}:
+                (self.path / PROGRESS).unlink(missing_ok=True)
+                with suppress(OSError):
+                    for place in fresh:
+                        place.rmdir()
+            raise
 
     def set_aside(self, record: str) -> Path | None:
         """Move everything that an earlier training left into a folder of its own.

@@ -9,10 +9,11 @@ import pandas as pd
 
 from isonet2.data.blocks import is_missing
 from isonet2.data.defoci import implausible, read_defocus
+from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.names import tomogram_name
 from isonet2.data.series import OtherContent
 from isonet2.data.tilts import read_tilts
-from isonet2.errors import InputError
+from isonet2.errors import InputError, few
 
 SUBTOMOGRAMS = 3000
 SMALLEST_ABERRATION = 0.05
@@ -110,10 +111,7 @@ class Tomogram:
             return self.full
         maker = f"; run {MAKERS[name]} first" if name in MAKERS else ""
         if name not in self.cells:
-            raise InputError(
-                f"{self.table}: there is no column {name}{maker} "
-                f"(the columns are {', '.join(self.cells)})"
-            )
+            raise InputError(f"{self.table}: there is no column {name}{maker}{self._volumes()}")
         if is_missing(self.cells[name]):
             raise InputError(f"{self.table}: tomogram {self.index} has no {name}{maker}")
         if name == "rlnTomoName":
@@ -122,6 +120,13 @@ class Tomogram:
                 f"rlnTomoReconstructedTomogram"
             )
         return resolve(self.cells[name], self.table)
+
+    def _volumes(self) -> str:
+        """The columns of this row that name volumes, in brackets; empty where none does."""
+        named = [
+            name for name, text in self.cells.items() if Path(text).suffix.lower() in BY_SUFFIX
+        ]
+        return f" (volumes are named in {few(named)})" if named else ""
 
 
 def resolve(text: str, table: Path) -> Path:

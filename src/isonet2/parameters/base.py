@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from pydantic import (
     BaseModel,
@@ -90,6 +100,22 @@ class Parameters(BaseModel, metaclass=_InSentences):
     """Name of the command."""
     example: ClassVar[str]
     """One typical call, without the program's name."""
+
+    if not TYPE_CHECKING:  # to mypy all fields are frozen
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Refuse: parameters are not changed once they are made."""
+            self._refuse_change(name)
+
+        def __delattr__(self, name: str) -> None:
+            """Refuse: parameters are not changed once they are made."""
+            self._refuse_change(name)
+
+    def _refuse_change(self, name: str) -> NoReturn:
+        made = type(self).__name__
+        if name not in type(self).model_fields:
+            raise InputError(f"{self.command} has no parameter {name}, and none is added later.")
+        raise InputError(f"{name} is fixed once {made} is made: make it anew with another value.")
 
     @model_validator(mode="before")
     @classmethod

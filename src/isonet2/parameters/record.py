@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,8 @@ Model = TypeVar("Model", bound=Parameters)
 
 FILE_NAME = "params.yaml"
 _RESERVED = ("command", "version")
+LEFT = 60.0
+"""Seconds after which nobody writes a record any more."""
 
 
 def package_version() -> str:
@@ -56,10 +60,19 @@ def write_parameters(parameters: Parameters, folder: Path | str) -> Path:
         **parameters.model_dump(mode="json"),
     }
     text = f"# Run in {Path.cwd()}; again: {again}\n" + yaml.safe_dump(record, sort_keys=False)
+    _clear(folder)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
     return path
+
+
+def _clear(folder: Path) -> None:
+    """Remove records that a killed process was writing: a living one takes but a moment."""
+    for left in folder.glob(f".{FILE_NAME}.*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT:
+                left.unlink()
 
 
 def read_parameters(path: Path | str, command: str | None = None) -> Parameters:
