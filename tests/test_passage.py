@@ -10,7 +10,7 @@ from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.geometry import Geometry
 from isonet2.training.assembly import Assembler, Cubes
-from isonet2.training.passage import measure
+from isonet2.training.passage import SEEN, measure
 from isonet2.training.sampling import Subtomograms
 from isonet2.training.tomogram import Source
 
@@ -18,14 +18,12 @@ SIZE = 32
 EDGE = 64
 
 
-@pytest.fixture(scope="module")
-def cubes(tmp_path_factory):
-    """Halves that share 4 parts of white signal below 0.25 cycles per voxel, to 1 of noise."""
-    folder = tmp_path_factory.mktemp("shared")
+def cubes_of(folder, amplitude):
+    """Halves of unit noise that share white signal below 0.25 cycles per voxel."""
     generator = torch.Generator().manual_seed(0)
     low = (radius((EDGE,) * 3) < 0.25).float()
     signal, *noises = torch.randn(3, EDGE, EDGE, EDGE, generator=generator)
-    signal = 2 * apply_filter(signal, low)
+    signal = amplitude * apply_filter(signal, low)
     halves = []
     for name, noise in zip(("EVN", "ODD"), noises, strict=True):
         path = folder / f"TS_01_{name}.mrc"
@@ -35,6 +33,12 @@ def cubes(tmp_path_factory):
     source = Source("TS_01", *halves, Geometry(((-60.0, 60.0),), None, 10.0), 24)
     drawn = Subtomograms([source], SIZE, seed=0)
     return Cubes(drawn, Assembler([source], CtfTreatment(), torch.device("cpu")))
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory):
+    """Halves that share 4 parts of signal to 1 of noise."""
+    return cubes_of(tmp_path_factory.mktemp("shared"), 2.0)
 
 
 def test_what_halves_share_is_their_signal(cubes):
@@ -63,6 +67,14 @@ def test_what_a_network_holds_back_is_said(cubes):
     lost = measure(cubes, apply_mw_x1=True, network=lambda x: torch.randn(x.shape, generator=noise))
     assert lost.gain[3:].max() < 0.2
     assert lost.held_back[:8] == list(range(1, 9))
+
+
+def test_nothing_is_held_back_where_halves_agree_by_chance(tmp_path):
+    found = measure(cubes_of(tmp_path, 0.0), apply_mw_x1=True, network=torch.zeros_like, most=2)
+    assert (found.shared[1:] > SEEN).any()
+    assert found.held_back == []
+    spread = found.shared[6:].square().mean().sqrt() / found.chance[6:].mean()
+    assert 0.4 < spread < 1.1  # half of all correlations are below zero, and cut off there
 
 
 def test_a_wiener_filter_holds_nothing_back(cubes):

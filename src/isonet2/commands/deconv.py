@@ -13,7 +13,7 @@ from isonet2.checks.past import past_findings
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
 from isonet2.data.moments import Moments
-from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
 from isonet2.machine.memory import memory_limit
@@ -23,7 +23,7 @@ from isonet2.parameters import DeconvParameters, package_version
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import Done, Work, begin, for_each
+from isonet2.runs.each import Done, Work, for_chosen
 from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
@@ -33,23 +33,8 @@ CHUNK_SIZE = 256
 
 
 def deconv(parameters: DeconvParameters) -> list[Done]:
-    """Deconvolve the chosen tomograms of a table; one that fails does not stop the others.
-
-    Returns
-    -------
-    list of Done
-        What was made of each, and where it is.
-
-    Raises
-    ------
-    SomeFailed
-        When some failed, after all were tried.
-    """
-    table = TomogramTable.read(parameters.star_file)
-    tomograms = table.select(parameters.tomo_idx)
-    folder = parameters.output_dir
-    begin(parameters, table.path, folder, tomograms)
-    return for_each(parameters, table.path, tomograms, prepare, "deconvolved", folder)
+    """Deconvolve the chosen tomograms of a table; see `for_chosen`."""
+    return for_chosen(parameters, parameters.output_dir, prepare, "deconvolved")
 
 
 def prepare(parameters: DeconvParameters) -> Work:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
-from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
 from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
@@ -20,7 +20,7 @@ from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
 from isonet2.physics.masking import BINNING, Boundary, SpecimenMask, specimen_mask
 from isonet2.reports.pictures import overlay_picture
-from isonet2.runs.each import Done, Work, begin, for_each
+from isonet2.runs.each import Done, Work, for_chosen
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +38,8 @@ REMEDIES = {
 
 
 def make_mask(parameters: MakeMaskParameters) -> list[Done]:
-    """Make masks of the chosen tomograms of a table; one that fails does not stop the others.
-
-    Returns
-    -------
-    list of Done
-        What was made of each, and where it is.
-
-    Raises
-    ------
-    SomeFailed
-        When some failed, after all were tried.
-    """
-    table = TomogramTable.read(parameters.star_file)
-    tomograms = table.select(parameters.tomo_idx)
-    folder = parameters.output_dir
-    begin(parameters, table.path, folder, tomograms)
-    return for_each(parameters, table.path, tomograms, prepare, "masked", folder)
+    """Make masks of the chosen tomograms of a table; see `for_chosen`."""
+    return for_chosen(parameters, parameters.output_dir, prepare, "masked")
 
 
 def prepare(parameters: MakeMaskParameters) -> Work:

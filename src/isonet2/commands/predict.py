@@ -18,7 +18,7 @@ from isonet2.checks.opened import opened_findings
 from isonet2.data.files import refuse_to_replace
 from isonet2.data.inputs import edges
 from isonet2.data.labels import OF_TWO, RESTORED_LABEL, is_labelled, refuse_foreign
-from isonet2.data.star import Tomogram, TomogramTable
+from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError
 from isonet2.machine.devices import choose_devices
@@ -33,7 +33,7 @@ from isonet2.prediction.restoring import restore
 from isonet2.prediction.tiles import fitted_tiles, training_tiles
 from isonet2.reports.pictures import compare_picture
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.each import Done, SomeFailed, Work, begin, for_each
+from isonet2.runs.each import Done, SomeFailed, Work, for_chosen
 from isonet2.runs.plan import TrainParameters
 from isonet2.runs.restorer import Restorer, folder_of, make_restorer, networks_of
 from isonet2.types import Block, Region, Shape
@@ -46,26 +46,11 @@ UNLIKE = 1.1
 
 
 def predict(parameters: PredictParameters) -> list[Done]:
-    """Restore the chosen tomograms of a table; one that fails does not stop the others.
-
-    Returns
-    -------
-    list of Done
-        What was made of each, and where it is.
-
-    Raises
-    ------
-    SomeFailed
-        When some failed, after all were tried.
-    """
-    table = TomogramTable.read(parameters.star_file)
-    tomograms = table.select(parameters.tomo_idx)
+    """Restore the chosen tomograms of a table; see `for_chosen`."""
     _, model = networks_of(parameters)
     if parameters.cluster is None:
         choose_devices(parameters.gpuID)
-    folder = folder_of(parameters, model)
-    begin(parameters, table.path, folder, tomograms)
-    return for_each(parameters, table.path, tomograms, prepare, "restored", folder)
+    return for_chosen(parameters, folder_of(parameters, model), prepare, "restored")
 
 
 def prepare(parameters: PredictParameters) -> Work:

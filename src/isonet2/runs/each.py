@@ -13,11 +13,16 @@ from isonet2.data.blocks import cell
 from isonet2.data.files import make_folder
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.progress import ProgressFile
-from isonet2.data.star import Tomogram, refuse_unwritable, rows_of, update
+from isonet2.data.star import Tomogram, TomogramTable, refuse_unwritable, rows_of, update
 from isonet2.data.tomograms import resolve
 from isonet2.errors import InputError, few, sentence
 from isonet2.jobs.cluster import CORES, DEATHS, GPU, crew
-from isonet2.parameters import write_parameters
+from isonet2.parameters import (
+    DeconvParameters,
+    MakeMaskParameters,
+    PredictParameters,
+    write_parameters,
+)
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.record import FILE_NAME, read_values
 from isonet2.parameters.shared import SpreadParameters
@@ -139,6 +144,37 @@ class SomeFailed(InputError):
 Work = Callable[[Tomogram, str], Mapping[str, object]]
 """Takes a tomogram, and its name with its number among the others; gives what to note of it."""
 P = TypeVar("P", bound=SpreadParameters)
+OfTable = TypeVar("OfTable", DeconvParameters, MakeMaskParameters, PredictParameters)
+
+
+def for_chosen(
+    parameters: OfTable, folder: Path, prepare: Callable[[OfTable], Work], done: str
+) -> list[Done]:
+    """Do something with the chosen tomograms of a table; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    parameters
+        Of the command: `star_file` and `tomo_idx` say which tomograms.
+    folder
+        Where the results are to lie.
+    prepare, done
+        As for `for_each`.
+
+    Returns
+    -------
+    list of Done
+        What was made of each, and where it is.
+
+    Raises
+    ------
+    SomeFailed
+        When some failed, after all were tried.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    tomograms = table.select(parameters.tomo_idx)
+    begin(parameters, table.path, folder, tomograms)
+    return for_each(parameters, table.path, tomograms, prepare, done, folder)
 
 
 def for_each(

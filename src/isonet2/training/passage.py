@@ -28,6 +28,8 @@ LEAST, MOST = 0.1, 2.0
 the mean of two halves in which noise is all but everything."""
 ENOUGH = 0.5
 """Part of what a Wiener filter keeps of a shell that a network must let through."""
+SURE = 3.0
+"""Standard errors by which halves must agree beyond what noise does by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Passage:
     ----------
     shared
         Correlation of the halves, (n//2+1,).
+    chance
+        Standard error of that correlation where halves share nothing.
     passed
         Part of what the halves share that is left in the mean of the restored halves.
     gain
@@ -48,6 +52,7 @@ class Passage:
     """
 
     shared: Tensor
+    chance: Tensor
     passed: Tensor
     gain: Tensor
 
@@ -55,7 +60,8 @@ class Passage:
     def held_back(self) -> list[int]:
         """Shells in which the halves agree, and hardly anything of that comes through."""
         kept = 2 * self.shared / (1 + self.shared)
-        lost = (self.shared > SEEN) & (self.passed * self.gain < ENOUGH * kept)
+        agree = self.shared > (SURE * self.chance).clamp_min(SEEN)
+        lost = agree & (self.passed * self.gain < ENOUGH * kept)
         lost[0] = False
         return [int(shell) for shell in lost.nonzero()[:, 0]]
 
@@ -87,7 +93,7 @@ def measure(
     edge = soft_edge((size,) * 3, size // 6).to(device)
     shell = shells((size,) * 3, device=device)
     double = multiplicity((size,) * 3, device=device)
-    sums = torch.zeros(5, count, dtype=torch.float64)
+    sums = torch.zeros(6, count, dtype=torch.float64)
     for batch in _batches(cubes, most):
         weight = None if batch.ctf.input is None else batch.ctf.input[:1]
         if apply_mw_x1:
@@ -105,13 +111,16 @@ def measure(
             (made[0] * made[1].conj()).real,
             made.abs().square().mean(0),
             (made * given.flip(0).conj()).real.mean(0),
+            torch.ones(given.shape[1:], device=device),
         ]
         weights = double * batch.measured[0]
         sums += shell_sums(torch.stack(products) * weights, shell, count).cpu()
-    cross, power, _, _, through = sums
-    _, _, made_cross, made_power, wide_through = _smooth(sums)
+    cross, power, _, _, through, frequencies = sums
+    _, _, made_cross, made_power, wide_through, _ = _smooth(sums)
+    independent = frequencies * edge.square().mean().cpu()
     return Passage(
         shared=(cross / power.clamp_min(1e-30)).clamp(0, 1),
+        chance=independent.clamp_min(1).rsqrt(),
         passed=torch.where(cross > 0, through / cross, 0.0),
         gain=(2 * wide_through / (made_power + made_cross).clamp_min(1e-30)).clamp(LEAST, MOST),
     )
