@@ -27,13 +27,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
-def served(folder, *options):
-    """The pages of a folder from a process of their own; yields the address and a client."""
+def started(folder, *options):
+    """The pages of a folder from a process of their own; yields it, the address and a client."""
     words = [sys.executable, "-m", "isonet2.gui.server", str(folder), "--no-browser", *options]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with (
         tempfile.TemporaryDirectory() as home,
-        subprocess.Popen(words, env={**os.environ, "XDG_CONFIG_HOME": home}, **quiet) as server,
+        subprocess.Popen(words, env=_plain(home), **quiet) as server,
     ):
         try:
             said = ""
@@ -44,9 +44,22 @@ def served(folder, *options):
             address, token = re.search(r"(http://\S+)/\?token=(\S+)", said).groups()
             with httpx.Client(follow_redirects=True, timeout=60) as client:
                 client.get(f"{address}/", params={"token": token}).raise_for_status()
-                yield address, client
+                yield server, address, client
         finally:
             server.terminate()
+
+
+def _plain(home):
+    """The environment of a user; the toolkit does without compression where it sees pytest."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return plain | {"XDG_CONFIG_HOME": home}
+
+
+@contextmanager
+def served(folder, *options):
+    """As `started`, without the process."""
+    with started(folder, *options) as (_, address, client):
+        yield address, client
 
 
 @contextmanager

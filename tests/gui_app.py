@@ -1,5 +1,6 @@
 """The pages of a project as tests ask for them: by a user without a browser, or over sockets."""
 
+import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager, contextmanager
@@ -62,3 +63,31 @@ async def visiting(project, role="writer"):
             del os.environ["NICEGUI_USER_SIMULATION"]
             ui.navigate, ui.notify, ui.download = Navigate(), notify, download
             speak("en")
+
+
+def visit(place, steps, role="writer"):
+    """Run the steps of a user on the pages of a project."""
+
+    async def through():
+        async with visiting(place, role) as user:
+            await steps(user)
+
+    asyncio.run(through())
+
+
+async def until(true):
+    """Wait for what threads bring about."""
+    for _ in range(100):
+        if true():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def named(user, name):
+    """The widget of a field."""
+    return next(
+        element
+        for element in user.client.elements.values()
+        if element._props.get("data-name") == name
+    )

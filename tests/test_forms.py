@@ -12,18 +12,22 @@ from isonet2.parameters import COMMANDS
 from isonet2.parameters.command_line import parse
 
 PAGES = Path(isonet2.gui.__file__).parent
-SIX = ("prepare_star", "deconv", "make_mask", "denoise", "refine", "predict")
-NEEDED = {"prepare_star": {"even": "E", "odd": "O"}, "predict": {"model": "a.pt"}}
+SEVEN = ("prepare_star", "inspect", "deconv", "make_mask", "denoise", "refine", "predict")
+NEEDED = {
+    "inspect": {"tomograms": "t.star"},
+    "prepare_star": {"even": "E", "odd": "O"},
+    "predict": {"model": "a.pt"},
+}
 
 
 def filled(command, **texts):
     form = Form(command)
-    needed = {"star_file": "t.star"} if command != "prepare_star" else {}
+    needed = {"star_file": "t.star"} if "star_file" in form.texts else {}
     form.texts.update(needed | NEEDED.get(command, {}) | texts)
     return form
 
 
-@pytest.mark.parametrize("command", SIX)
+@pytest.mark.parametrize("command", SEVEN)
 def test_an_untouched_form_runs_the_command_with_its_defaults(command):
     form = filled(command)
     parameters, problems = form.check()
@@ -32,7 +36,7 @@ def test_an_untouched_form_runs_the_command_with_its_defaults(command):
     assert len(form.words()) <= 6
 
 
-@pytest.mark.parametrize("command", SIX)
+@pytest.mark.parametrize("command", SEVEN)
 def test_every_default_is_what_the_command_line_takes_when_nothing_is_said(command):
     form = filled(command)
     fields = COMMANDS[command].model_fields
@@ -159,9 +163,9 @@ def test_the_dictionaries_have_the_same_keys_and_the_same_places_for_values():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_field_of_a_form_has_a_name_in_words(language):
-    names = {name for command in SIX for name in Form(command).names}
+    names = {name for command in SEVEN for name in Form(command).names}
     assert {f"field.{name}" for name in names} <= set(dictionary(language))
-    for command, name in product(SIX, ("page", "lead")):
+    for command, name in product(SEVEN, ("page", "lead")):
         if command != "prepare_star":
             assert f"{name}.{command}" in dictionary(language)
 

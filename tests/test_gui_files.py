@@ -245,20 +245,23 @@ def test_the_trash_says_its_size_and_leaves_alone_what_links_lead_to(place, monk
     assert outside.read_text() == "data"
 
 
-def test_many_jobs_are_listed_quickly(place, monkeypatch):
+def test_a_thousand_jobs_are_listed_quickly(place, monkeypatch):
+    """In 150 ms on a quiet machine; here the processor's time counts, which others do not take."""
     monkeypatch.setattr(start, "dispatcher", lambda project: None)
     jobs = Jobs(place.folder)
     first = jobs.submit_program(["true"])
     told = (first.folder / "job.json").read_text()
-    for number in range(2, 301):
+    for number in range(2, 1001):
         folder = first.folder.with_name(f"job{number:03}")
         folder.mkdir()
         (folder / "job.json").write_text(told.replace('"number": 1,', f'"number": {number},'))
-    begin = time.process_time()
-    found = entries(jobs)
-    took = time.process_time() - begin
-    assert len(found) == 300
-    assert took < 0.5, f"300 jobs took {took:.2f} s of a processor"
+    took = []
+    for _ in range(3):
+        begin = time.process_time()
+        found = entries(jobs)
+        took.append(time.process_time() - begin)
+    assert len(found) == 1000
+    assert min(took) < 0.45, f"1000 jobs took {min(took):.2f} s of a processor"
 
 
 def test_the_manual_is_there_and_its_links_lead_to_its_pages():

@@ -6,7 +6,7 @@ import logging
 import time
 
 import pytest
-from gui_app import visiting
+from gui_app import named, until, visit
 from nicegui import ui
 from preparing import volume
 from star_files import OURS, put
@@ -39,34 +39,6 @@ def table(place):
     for half in ("EVN", "ODD"):
         text = text.replace(f"my {half}/TS 03", f"{half}/TS_03")
     return put(place.folder / "tomograms.star", text)
-
-
-def visit(place, steps, role="writer"):
-    """Run the steps of a user on the pages of a project."""
-
-    async def through():
-        async with visiting(place, role) as user:
-            await steps(user)
-
-    asyncio.run(through())
-
-
-async def until(true):
-    """Wait for what threads bring about."""
-    for _ in range(100):
-        if true():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never came true")
-
-
-def named(user, name):
-    """The widget of a field."""
-    return next(
-        element
-        for element in user.client.elements.values()
-        if element._props.get("data-name") == name
-    )
 
 
 ADDRESSES = [address for pages in SECTIONS.values() for _, address, _ in pages]

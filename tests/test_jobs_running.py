@@ -267,7 +267,7 @@ def test_the_gpu_that_was_taken_is_the_one_that_the_command_is_told(jobs, monkey
     runner = runners.Runner(job)
     assert runner._take_gpus()
     runner._record = {"attempt": 1}
-    assert runner._words()[3:] == ["isonet2", "check", "--gpuID=GPU-aaaa0001,GPU-bbbb0002"]
+    assert runner._words() == ["check", "--gpuID=GPU-aaaa0001,GPU-bbbb0002"]
     for lock in runner._locks:
         os.close(lock)
 

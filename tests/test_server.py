@@ -13,7 +13,7 @@ import pytest
 from isonet2.cli import main as command_line
 from isonet2.errors import InputError
 from isonet2.gui.guard import Access
-from isonet2.gui.server import FIRST_PORT, Place, access_of, announcement, listen, main
+from isonet2.gui.server import FIRST_PORT, Listener, access_of, announcement, listen, main
 
 
 def options(**given):
@@ -60,7 +60,7 @@ def test_a_unix_socket_lies_in_a_folder_that_only_its_owner_may_enter(tmp_path):
 
 
 def test_tokens_are_kept_for_their_owner_alone_and_renewed_when_asked(tmp_path):
-    place = Place(socket.socket(), None, 8765)
+    place = Listener(socket.socket(), None, 8765)
     with place.socket:
         first = access_of(tmp_path, options(), place)
         assert access_of(tmp_path, options(), place) == first
@@ -73,14 +73,14 @@ def test_tokens_are_kept_for_their_owner_alone_and_renewed_when_asked(tmp_path):
 def test_options_for_proxies_become_names_and_a_prefix(tmp_path):
     with socket.socket() as unbound:
         given = options(base_path="node/gpu3/1/", allow_host=["Portal.example"], host="10.0.0.3")
-        access = access_of(tmp_path, given, Place(unbound, None, 1))
+        access = access_of(tmp_path, given, Listener(unbound, None, 1))
     assert access.base_path == "/node/gpu3/1"
     assert access.hosts == {"portal.example", "10.0.0.3"}
 
 
 def test_the_terminal_shows_an_address_with_a_token_and_a_tunnel():
     with socket.socket() as unbound:
-        lines = announcement(Access("secret", "look"), Place(unbound, None, 8799), "127.0.0.1")
+        lines = announcement(Access("secret", "look"), Listener(unbound, None, 8799), "127.0.0.1")
     assert "  http://localhost:8799/?token=secret" in lines
     assert any("ssh -N -L 8799:localhost:8799 " in line for line in lines)
     assert "  http://localhost:8799/?token=look" in lines

@@ -1,11 +1,13 @@
 """The slice viewer in a real browser, on a volume whose every voxel is known."""
 
+import os
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from browser import browsing, far_away, served
+from job_helpers import soon
 
 from isonet2.data.star import update, write_table
 from isonet2.data.volumes import write_volume
@@ -194,6 +196,63 @@ def test_a_picture_is_saved_with_scale_bar_and_words(viewer):
     foot = np.asarray(picture.convert("L"))[-40:-10]
     assert foot.max() == 255
     assert foot.min() < 80
+
+
+COPIED = """async () => {
+  const [item] = await navigator.clipboard.read();
+  const picture = await createImageBitmap(await item.getType("image/png"));
+  return [picture.width, picture.height];
+}"""
+
+
+def test_a_picture_is_copied_or_saved_where_the_browser_forbids_that(viewer):
+    ready(viewer)
+    copy = viewer.get_by_role("button", name="Copy PNG")
+    viewer.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    copy.click()
+    viewer.get_by_text("The picture is on the clipboard.").wait_for()
+    stage = viewer.locator(".iv-stage").bounding_box()
+    size = [2 * round(stage["width"]), 2 * (round(stage["height"]) + 26)]
+    assert viewer.evaluate(COPIED) == size
+    viewer.evaluate("() => { navigator.clipboard.write = () => Promise.reject(new Error('no')); }")
+    with viewer.expect_download() as waiting:
+        copy.click()
+    assert waiting.value.suggested_filename == "blocks_z13.png"
+    viewer.get_by_text("This browser lets no page copy pictures here").wait_for()
+
+
+def test_other_programs_are_offered_by_the_command_that_opens_them(viewer, folder):
+    """Where the server has no display, as in tests, the command is there to be copied."""
+    ready(viewer)
+    viewer.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    viewer.get_by_role("button", name="Open in ChimeraX").click()
+    window = viewer.get_by_role("dialog")
+    command = f"chimerax {folder / 'blocks.mrc'}"
+    window.get_by_text(command, exact=True).wait_for()
+    window.get_by_text("This server has no display").wait_for()
+    assert not window.get_by_role("button", name="Start it here").count()
+    window.get_by_role("button", name="Copy").click()
+    viewer.get_by_text("Copied").wait_for()
+    assert viewer.evaluate("navigator.clipboard.readText()") == command
+    window.get_by_role("button", name="Cancel").click()
+    window.wait_for(state="hidden")
+
+
+def test_a_program_starts_where_the_server_has_a_display(folder, tmp_path, monkeypatch):
+    told = tmp_path / "told.txt"
+    program = tmp_path / "chimerax"
+    program.write_text(f'#!/bin/sh\necho "$1" > {told}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":99")
+    with (
+        served(folder) as (address, client),
+        browsing(client, address, view_address("blocks.mrc")) as page,
+    ):
+        page.get_by_role("button", name="Open in ChimeraX").click()
+        page.get_by_role("button", name="Start it here").click()
+        page.get_by_text("ChimeraX was started.").wait_for()
+        soon(lambda: told.exists() and told.read_text() == f"{folder / 'blocks.mrc'}\n")
 
 
 def test_volumes_of_other_shapes_are_not_laid_over_each_other(server):

@@ -60,6 +60,11 @@ def read_star(path: Path | str) -> StarFile:
     _check(path, text)
     try:
         blocks = {name: _as_text(block) for name, block in _parse(text).items()}
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror} in {tempfile.gettempdir()}, where a copy "
+            "is made); make room there, or name another folder by TMPDIR"
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise InputError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 KINDS: dict[str, re.Pattern[str]] = {
+    "report": re.compile(r"the report is "),
     "gpu_memory": re.compile(
         r"out of memory.*(cuda|gpu)|cuda.*out of memory|OutOfMemoryError", re.I
     ),

@@ -1,5 +1,6 @@
 """What scripts in the pages and people's links ask for besides pages: pictures, logs, tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,12 +22,24 @@ KINDS = {
 """Files that are handed out as they are, by ending; none of them can hold a script that runs."""
 
 
+REPORTS = {".html": "text/html; charset=utf-8"}
+SEALED = {
+    "content-security-policy": "sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'"
+}
+"""A report runs no script and asks for nothing, whoever wrote it."""
+
+
 def register(project: Project) -> None:
     """Make the addresses known."""
 
     @app.get("/api/file")
     def file(path: str) -> FileResponse:
         return _handed_out(_allowed(project, path), {"cache-control": "no-cache"})
+
+    @app.get("/api/report")
+    def report(path: str) -> FileResponse:
+        return _handed_out(_allowed(project, path), {"cache-control": "no-cache"} | SEALED, REPORTS)
 
     @app.get("/api/log/{number}")
     def log(number: int) -> FileResponse:
@@ -38,13 +51,13 @@ def register(project: Project) -> None:
         return _handed_out(job.log, {"content-disposition": f'attachment; filename="{name}"'})
 
 
-def file_address(path: Path) -> str:
+def file_address(path: Path, route: str = "file") -> str:
     """The address of a file for this page's browser, which changes when the file does."""
     try:
         version = path.stat().st_mtime_ns
     except OSError:
         version = 0
-    return address(f"/api/file?{urlencode({'path': str(path), 'v': version})}")
+    return address(f"/api/{route}?{urlencode({'path': str(path), 'v': version})}")
 
 
 def _allowed(project: Project, path: str) -> Path:
@@ -54,8 +67,10 @@ def _allowed(project: Project, path: str) -> Path:
         raise HTTPException(403, str(error)) from None
 
 
-def _handed_out(path: Path, headers: dict[str, str]) -> FileResponse:
-    kind = KINDS.get(path.suffix.lower())
+def _handed_out(
+    path: Path, headers: dict[str, str], kinds: Mapping[str, str] = KINDS
+) -> FileResponse:
+    kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise HTTPException(403, f"{path.name} is not handed out here.")
     if not path.is_file():

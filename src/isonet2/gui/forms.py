@@ -17,7 +17,7 @@ from isonet2.parameters.describe import sentences
 from isonet2.parameters.help import PROGRAM, ordered
 from isonet2.parameters.shared import ARCHITECTURES
 
-Kind = Literal["switch", "choice", "column", "file", "folder", "network", "text"]
+Kind = Literal["switch", "choice", "column", "file", "folder", "place", "network", "text"]
 
 FOLDERS = frozenset(
     {
@@ -84,6 +84,8 @@ def kind_of(name: str, field: FieldInfo) -> Kind:
         return "switch"
     if name == "input_column":
         return "column"
+    if name == "tomograms":
+        return "place"
     if first is Path:
         return "folder" if name in FOLDERS else "file"
     return "text"

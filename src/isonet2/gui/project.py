@@ -12,6 +12,22 @@ from isonet2.errors import InputError
 from isonet2.jobs.records import HIDDEN
 
 
+class OutsideError(InputError):
+    """A file lies outside the project and all confirmed folders.
+
+    Attributes
+    ----------
+    folder
+        The one to confirm, so that the file may be read.
+    """
+
+    def __init__(self, path: Path | str, folder: Path) -> None:
+        super().__init__(
+            f"{path} lies outside the project: confirm the folder {folder}, here or in Settings."
+        )
+        self.folder = folder
+
+
 @dataclass(slots=True)
 class Remembered:
     """Values in a JSON file, written whole at each change; a file that is broken is an empty one.
@@ -96,7 +112,15 @@ class Project:
     def allowed_roots(self) -> tuple[Path, ...]:
         """Folders in which files may be read: the project, and those that a person named."""
         named = [Path(text).expanduser() for text in self.settings.get("roots", ())]
-        return (self.folder, *self.roots, *(root.resolve() for root in named))
+        places = [
+            place for root in named for place in (Path(os.path.normpath(root)), root.resolve())
+        ]
+        return tuple(dict.fromkeys((self.folder, *self.roots, *places)))
+
+    def confirm(self, folder: Path) -> None:
+        """Let files in a folder be read from now on."""
+        roots = [str(root) for root in self.settings.get("roots", ())]
+        self.settings.put("roots", [*dict.fromkeys([*roots, str(folder)])])
 
     def allowed(self, path: Path | str) -> Path:
         """A path that may be read: inside a root by its name, or where its links lead.
@@ -106,8 +130,10 @@ class Project:
 
         Raises
         ------
-        InputError
+        OutsideError
             When it lies outside of all roots.
+        InputError
+            When it belongs to the program itself.
         """
         written = Path(path).expanduser()
         whole = Path(os.path.normpath(self.folder / written))
@@ -118,9 +144,19 @@ class Project:
             place.is_relative_to(root) for place in (whole, real) for root in self.allowed_roots()
         ):
             return whole
-        raise InputError(
-            f"{path} lies outside the project: add its folder to the data folders in Settings."
-        )
+        raise OutsideError(path, whole if whole.is_dir() else whole.parent)
+
+    def outside(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        """Folders to confirm so that all of some paths may be read."""
+        found: dict[Path, None] = {}
+        for path in paths:
+            try:
+                self.allowed(path)
+            except OutsideError as error:
+                found[error.folder] = None
+            except InputError:
+                continue
+        return tuple(found)
 
     def told(self, path: Path) -> str:
         """A path as a table or a command of this project writes it: short where it lies inside."""

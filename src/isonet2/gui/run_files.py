@@ -105,6 +105,11 @@ def results(folder: Path) -> list[Path]:
     return sorted(path for path in found if "_epoch" not in path.stem and path.name[0] != ".")
 
 
+def reports(folder: Path) -> list[Path]:
+    """Reports for people that a command wrote."""
+    return sorted(folder.glob("*.html"))
+
+
 def pictures(folder: Path) -> list[Path]:
     """Pictures that a command wrote beside its volumes, other than previews and curves."""
     seen = (path for path in sorted(folder.glob("*.png")) if "_epoch" not in path.stem)

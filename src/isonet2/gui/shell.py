@@ -1,17 +1,23 @@
 """What surrounds every page: bar, navigation, colours; and who looks at it."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nicegui import ui
 
+from isonet2.errors import InputError, sentence
 from isonet2.gui.components.notifier import Notifier
 from isonet2.gui.guard import ROLE
 from isonet2.gui.project import Project
 from isonet2.gui.words import LANGUAGES, language, speak, t
 
 SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "data": (("start", "/", "home"), ("prepare", "/prepare", "table_chart")),
+    "data": (
+        ("start", "/", "home"),
+        ("prepare", "/prepare", "table_chart"),
+        ("inspect", "/inspect", "fact_check"),
+    ),
     "steps": (
         ("denoise", "/denoise", "auto_fix_high"),
         ("deconv", "/deconv", "blur_on"),
@@ -56,6 +62,7 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
         Heading; the page's name where it is empty.
     """
     heading = title or t(f"page.{here}")
+    _say_what_goes_wrong()
     ui.page_title(f"{heading} - {project.folder.name} - IsoNet2")
     ui.add_head_html(f'<link rel="stylesheet" href="{address("/static/style.css")}">')
     ui.add_head_html(f"<script>document.documentElement.lang = '{language()}'</script>")
@@ -89,6 +96,21 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
         yield
 
 
+def _say_what_goes_wrong() -> None:
+    """Tell on the page what nothing else on it tells: a full disk, a folder that is gone."""
+    last = ""
+
+    def say(error: Exception) -> None:
+        nonlocal last
+        told = sentence(error) or str(error) if isinstance(error, OSError) else str(error)
+        words = told if isinstance(error, InputError | OSError) else t("shell.fault")
+        if words != last:  # what is tried again and again is said once
+            last = words
+            ui.notify(words, type="negative", multi_line=True, close_button=True, timeout=0)
+
+    ui.on_exception(say)
+
+
 def heading(text: str, explained: str = "") -> None:
     """The page's one heading, and a sentence on what it is for."""
     with ui.column().classes("gap-0"):
@@ -107,10 +129,10 @@ def _entry(key: str, target: str, icon: str, active: bool) -> None:
 
 
 def _languages(project: Project) -> None:
-    def choose(code: str) -> None:
+    async def choose(code: str) -> None:
         speak(code)
-        project.user.put("language", code)
         ui.navigate.reload()
+        await asyncio.to_thread(project.user.put, "language", code)
 
     with (
         ui.button(icon="translate").props(f'flat round aria-label="{t("shell.language")}"'),
@@ -122,10 +144,10 @@ def _languages(project: Project) -> None:
 
 
 def _themes(project: Project, theme: ui.dark_mode) -> None:
-    def choose(name: str) -> None:
+    async def choose(name: str) -> None:
         theme.value = THEMES[name]
         if may_act():
-            project.user.put("theme", name)
+            await asyncio.to_thread(project.user.put, "theme", name)
 
     with ui.button(icon="contrast").props(f'flat round aria-label="{t("shell.theme")}"'), ui.menu():
         for name in THEMES:

@@ -76,9 +76,9 @@ def _hand_in(project: Jobs, job: Job) -> bool:
 
 
 def _has_its_gpus(job: Job) -> bool:
-    free = gpus.free() if job.gpus else []
     try:
-        named = gpus.asked_for(job.gpu_ids) if job.gpu_ids is not None else []
+        free = gpus.free(job.project) if job.gpus else []
+        named = gpus.asked_for(job.gpu_ids, job.project) if job.gpu_ids is not None else []
     except InputError:
         return True  # its runner says what is wrong
     return len(free) >= job.gpus and all(gpu in free for gpu in named)

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from isonet2.errors import InputError
+from isonet2.jobs.settings import settings_of
 from isonet2.parameters.base import Parameters
 
 OFFERED = "ISONET2_GPUS"
@@ -92,8 +93,33 @@ def _asked(first: str, second: str, *form: str) -> list[tuple[str, str]]:
     return []
 
 
-def asked_for(gpu_ids: str) -> list[Gpu]:
-    """The visible GPUs that `gpuID` names.
+def usable(project: Path | None = None) -> tuple[Gpu, ...]:
+    """Visible GPUs that a project's settings offer to its jobs.
+
+    Raises
+    ------
+    InputError
+        When there are GPUs, and none of those that it offers.
+    """
+    offered = settings_of(project).gpus if project is not None else ()
+    found = tuple(gpu for gpu in visible() if not offered or any(_is(gpu, one) for one in offered))
+    if visible() and not found:
+        raise InputError(
+            f"GPUs {', '.join(offered)}: the project's settings offer these to its jobs, and none "
+            f"is among the {len(visible())} of this machine; choose others in Settings"
+        )
+    return found
+
+
+def _is(gpu: Gpu, part: str) -> bool:
+    """Whether a number or the beginning of an identifier means a GPU."""
+    if part.isdecimal():
+        return int(part) == gpu.number
+    return gpu.id.casefold().startswith(part.casefold())
+
+
+def asked_for(gpu_ids: str, project: Path | None = None) -> list[Gpu]:
+    """The GPUs that `gpuID` names among those that a project may use.
 
     Raises
     ------
@@ -101,37 +127,35 @@ def asked_for(gpu_ids: str) -> list[Gpu]:
         For one that is not there.
     """
     found = []
+    there = usable(project)
     for part in gpu_ids.split(","):
-        meant = [
-            gpu
-            for gpu in visible()
-            if (part.isdecimal() and int(part) == gpu.number)
-            or (not part.isdecimal() and gpu.id.casefold().startswith(part.casefold()))
-        ]
+        meant = [gpu for gpu in there if _is(gpu, part)]
         if len(meant) != 1:
             raise InputError(
-                f"gpuID {gpu_ids}: there is no GPU {part} among the {len(visible())} that are "
-                f"visible; choose from {', '.join(str(gpu.number) for gpu in visible())}"
+                f"gpuID {gpu_ids}: there is no GPU {part} among the {len(there)} that jobs "
+                f"may use; choose from {', '.join(str(gpu.number) for gpu in there)}"
             )
         found += meant
     return found
 
 
-def wanted(parameters: Parameters, count: int | None, lane: str) -> tuple[str | None, int]:
-    """The GPUs that the user chose, if so, and how many a job takes."""
+def wanted(
+    parameters: Parameters, count: int | None, lane: str, project: Path
+) -> tuple[str | None, int]:
+    """The GPUs that the user chose, if so, and how many a job of a project takes."""
     if "gpuID" not in type(parameters).model_fields:
         return None, count or 0
     ids = getattr(parameters, "gpuID", None)
     if ids == "cpu":
         return None, 0
     if ids is None:
-        here = len(visible()) if lane == "local" else 1
+        here = len(usable(project)) if lane == "local" else 1
         wanted = count if count is not None else min(1, here)
         if lane == "local" and wanted > here:
             raise InputError(f"gpus {wanted}: {here} GPU(s) can be used here; give fewer")
         return None, wanted
     if lane == "local" and visible():
-        asked_for(ids)
+        asked_for(ids, project)
     return (ids, len(ids.split(","))) if visible() or lane != "local" else (None, 0)
 
 
@@ -159,9 +183,9 @@ def holder(gpu: Gpu) -> str | None:
     return None
 
 
-def free() -> list[Gpu]:
-    """Visible GPUs that no job holds."""
-    return [gpu for gpu in visible() if holder(gpu) is None]
+def free(project: Path | None = None) -> list[Gpu]:
+    """GPUs that a project may use, and no job holds."""
+    return [gpu for gpu in usable(project) if holder(gpu) is None]
 
 
 def hold(wanted: Sequence[Gpu], who: str) -> list[int]:

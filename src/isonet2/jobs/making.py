@@ -47,7 +47,7 @@ def checked(
     if request and lane == LOCAL:
         raise InputError(f"{', '.join(request)}: only other lanes than {LOCAL} take this")
     files.check(parameters, unready)
-    ids, count = gpus.wanted(parameters, number_of_gpus, lane)
+    ids, count = gpus.wanted(parameters, number_of_gpus, lane, project)
     return {
         "kind": parameters.command,
         "project": str(project),
@@ -58,6 +58,7 @@ def checked(
         "gpus": count,
         "gpu_ids": ids,
         "resumes": "resume" in type(parameters).model_fields,
+        "passes": {str(status): words for status, words in parameters.passes.items()},
         "request": dict(request or {}),
         "now": now,
         "submitted": time.time(),

@@ -60,6 +60,8 @@ class Job:
         Those that the user chose; None for any.
     resumes
         Whether the command goes on from a saved state with `--resume True`.
+    passes
+        Exit statuses beside 0 with which the command succeeds, and what they mean.
     request
         What a lane is asked for beside `gpus`: cpus, memory, time, partition, extra.
     now
@@ -99,6 +101,7 @@ class Job:
     gpus: int = 0
     gpu_ids: str | None = None
     resumes: bool = False
+    passes: Mapping[str, str] = field(default_factory=dict)
     request: Mapping[str, str] = field(default_factory=dict)
     now: bool = False
     submitted: float

@@ -35,6 +35,7 @@ from isonet2.jobs.records import (
     read_job,
     read_json,
 )
+from isonet2.jobs.settings import settings_of, tell, values_of
 
 BUSY = 75
 LAST_LINES = 15
@@ -92,7 +93,7 @@ class Runner:
             if (self.job.folder / CANCEL).exists():
                 return self._end("cancelled", "cancelled before it began")
             return self._through()
-        except OSError as error:
+        except (OSError, InputError) as error:
             return self._end("failed", f"could not be run: {error}")
 
     def _tell(self, number: int, frame: FrameType | None) -> None:
@@ -136,28 +137,36 @@ class Runner:
     def _attempt(self) -> int:
         return 1 + len(list(self.job.folder.glob("state.*.json")))
 
+    def _program(self) -> list[str]:
+        """What runs the command: in a lane this Python, which the lane chose."""
+        name = self.job.argv[0]
+        if name != "isonet.py":
+            return [name]
+        if self.job.lane != LOCAL:
+            return [*start.PYTHON, "-m", "isonet2"]
+        return settings_of(self.job.project).words()
+
     def _words(self) -> list[str]:
-        """What is run: this program by this Python, on the GPUs that were taken."""
+        """The command's words, with the GPUs that were taken."""
         name, *words = self.job.argv
         if name != "isonet.py":
-            return [name, *words]
+            return words
         if self._ids:
             words = [word for word in words if not word.startswith("--gpuID=")]
             words.append(f"--gpuID={','.join(self._ids)}")
         if self._record["attempt"] > 1 and self.job.resumes:
             words = [word for word in words if not word.startswith("--resume=")]
             words.append("--resume=True")
-        return [*start.PYTHON, "-m", "isonet2", *words]
+        return words
 
     def _through(self) -> int:
         """Start the command, and stay until all that came of it is gone."""
-        words = self._words()
-        shown = ["isonet.py", *words[4:]] if self.job.argv[0] == "isonet.py" else words
+        program, words = self._program(), self._words()
         with self.job.log.open("ab") as log:
-            log.write(f"$ {shlex.join(shown)}\n".encode())
+            log.write(f"$ {shlex.join([self.job.argv[0], *words])}\n".encode())
             log.flush()
             command = subprocess.Popen(
-                words,
+                [*program, *words],
                 cwd=self.job.project,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -209,6 +218,9 @@ class Runner:
             return self._end("succeeded", "", code)
         if asked:
             return self._end("cancelled", asked, code)
+        if meaning := self.job.passes.get(str(code)):
+            self._end("succeeded", meaning, code)
+            return 0
         if code < 0:
             name = signal.Signals(-code).name
             memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
@@ -229,7 +241,15 @@ class Runner:
             if self._write():
                 break
             time.sleep(1)
+        self._notify()
         return 0 if code is None else code if code >= 0 else 128 - code
+
+    def _notify(self) -> None:
+        """Have the command that the user chose tell somebody of the end."""
+        words = settings_of(self.job.project).notify
+        job = read_job(self.job.folder)
+        if words and job is not None and (problem := tell(words, values_of(job))):
+            sys.stderr.write(f"{problem}\n")
 
     def _last_lines(self) -> list[str]:
         with suppress(OSError), self.job.log.open("rb") as handle:

@@ -47,11 +47,11 @@ def busy(job: Job) -> list[tuple[Gpu, str]]:
 def choice(job: Job) -> list[Gpu]:
     """GPUs that a job should get now: those that it names, else free ones with most memory."""
     if job.gpu_ids is not None:
-        return gpus.asked_for(job.gpu_ids)
+        return gpus.asked_for(job.gpu_ids, job.project)
     if not job.gpus:
         return []
-    room, free = gpus.free_memory(), gpus.free()
-    best = sorted(gpus.visible(), key=lambda gpu: (gpu not in free, -room.get(gpu.id, 0)))
+    room, free = gpus.free_memory(), gpus.free(job.project)
+    best = sorted(gpus.usable(job.project), key=lambda gpu: (gpu not in free, -room.get(gpu.id, 0)))
     return best[: job.gpus]
 
 

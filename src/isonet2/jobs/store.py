@@ -363,16 +363,15 @@ class Jobs:
 
     def _begin(self, folder: Path, record: dict[str, Any], card: dict[str, Any]) -> Job:
         """Write a job down, and see that it starts when its turn comes."""
-        if any(card.values()):
-            write_json(folder / CARD, card)
-        write_json(folder / JOB, record)
-        job = self.show(record["number"])
         try:
-            self.start(job)
-        except InputError:
-            shutil.rmtree(folder)
+            if any(card.values()):
+                write_json(folder / CARD, card)
+            write_json(folder / JOB, record)
+            self.start(self.show(record["number"]))
+        except (InputError, OSError):
+            shutil.rmtree(folder, ignore_errors=True)
             raise
-        return self.show(job.number)
+        return self.show(record["number"])
 
     def start(self, job: Job) -> None:
         """See that a queued job begins: at once, or when its turn comes, or in its lane.

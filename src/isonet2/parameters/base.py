@@ -1,5 +1,6 @@
 """What all parameter models share: the frozen base, and how a field appears to a user."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import NoneType, UnionType
@@ -100,6 +101,8 @@ class Parameters(BaseModel, metaclass=_InSentences):
     """Name of the command."""
     example: ClassVar[str]
     """One typical call, without the program's name."""
+    passes: ClassVar[Mapping[int, str]] = {}
+    """Exit statuses beside 0 that are no failure, and what they mean."""
 
     if not TYPE_CHECKING:  # to mypy all fields are frozen
 

@@ -1,5 +1,6 @@
 """Parameters of `inspect`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -19,6 +20,7 @@ class InspectParameters(Parameters):
 
     command: ClassVar[str] = "inspect"
     example: ClassVar[str] = "inspect tomograms.star"
+    passes: ClassVar[Mapping[int, str]] = {1: "with warnings; the report says which"}
 
     tomograms: Annotated[FilePath, Shown("Basic", positional=True)]
     """STAR table, or a folder of tomograms (also one with EVN and ODD in it), or one volume."""

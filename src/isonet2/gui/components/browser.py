@@ -9,7 +9,8 @@ from typing import Any
 from nicegui import ui
 
 from isonet2.errors import InputError
-from isonet2.gui.project import Project
+from isonet2.gui.components.outside import ask_to_confirm
+from isonet2.gui.project import OutsideError, Project
 from isonet2.gui.words import t
 
 MOST = 2000
@@ -45,11 +46,14 @@ def listing(folder: Path, suffixes: Sequence[str] = (), *, folders_only: bool = 
     return Listing(tuple(folders[:MOST]), tuple(files[:MOST]))
 
 
-def browse_button(project: Project, widget: Any, *, folders: bool, suffixes: Sequence[str]) -> None:
+def browse_button(
+    project: Project, widget: Any, *, folders: bool, suffixes: Sequence[str], either: bool = False
+) -> None:
     """A button that lets one choose a path and puts it into `widget`; Cancel changes nothing."""
 
     async def choose() -> None:
-        chosen = await Browser(project, str(widget.value or ""), folders, suffixes)
+        start = str(widget.value or "")
+        chosen = await Browser(project, start, folders, suffixes, either=either)
         if chosen is not None:
             if isinstance(widget, ui.select) and chosen not in widget.options:
                 widget.set_options({**dict(widget.options), chosen: chosen})
@@ -65,7 +69,13 @@ class Browser(ui.dialog):
     """The window; awaiting it gives the path as the project writes it, or None."""
 
     def __init__(
-        self, project: Project, start: str, folders_only: bool, suffixes: Sequence[str]
+        self,
+        project: Project,
+        start: str,
+        folders_only: bool,
+        suffixes: Sequence[str],
+        *,
+        either: bool = False,
     ) -> None:
         super().__init__()
         self.project, self.folders_only, self.suffixes = project, folders_only, suffixes
@@ -79,7 +89,7 @@ class Browser(ui.dialog):
             self.list = ui.list().props("dense separator").classes("isonet-listing")
             with ui.row().classes("w-full justify-end"):
                 ui.button(t("command.cancel"), on_click=lambda: self.submit(None)).props("flat")
-                if folders_only:
+                if folders_only or either:
                     ui.button(t("browse.choose_folder"), on_click=lambda: self._choose(self.folder))
         self.on("show", self._show)
         ui.timer(0, self._show, once=True)
@@ -101,6 +111,11 @@ class Browser(ui.dialog):
             found = await asyncio.to_thread(
                 listing, self.folder, self.suffixes, folders_only=self.folders_only
             )
+        except OutsideError as error:
+            self.list.clear()
+            with self.list:
+                ask_to_confirm(self.project, (error.folder,), self._show)
+            return
         except InputError as error:
             self.list.clear()
             with self.list, ui.item():
@@ -108,6 +123,9 @@ class Browser(ui.dialog):
             return
         self.list.clear()
         with self.list:
+            if self.folder == self.project.folder:
+                for root in self.project.allowed_roots()[1:]:
+                    self._entry(str(root), "folder_special", lambda root=root: self._enter(root))
             for name in found.folders:
                 self._entry(name, "folder", lambda name=name: self._enter(self.folder / name))
             for name in found.files:
@@ -119,7 +137,7 @@ class Browser(ui.dialog):
     def _entry(self, name: str, icon: str, action: Any) -> None:
         with ui.item(on_click=action):
             with ui.item_section().props("avatar"):
-                ui.icon(icon, color="primary" if icon == "folder" else None)
+                ui.icon(icon, color="primary" if icon != "description" else None)
             with ui.item_section():
                 ui.item_label(name)
 
@@ -128,13 +146,7 @@ class Browser(ui.dialog):
         await self._show()
 
     async def _up(self) -> None:
-        roots = self.project.allowed_roots()
-        if self.folder in roots:
-            other = [*roots, self.project.folder]
-            self.folder = other[other.index(self.folder) + 1] if len(roots) > 1 else self.folder
-        else:
-            self.folder = self.folder.parent
-        await self._show()
+        await self._enter(self.folder.parent)
 
     def _choose(self, path: Path) -> None:
         self.submit(self.project.told(path))

@@ -51,10 +51,11 @@ def draw_field(
             undo = ui.button(icon="undo").props(
                 f'flat round dense size=sm color=accent aria-label="{t("form.reset")}"'
             )
-            if kind in ("file", "folder", "network"):
+            if kind in ("file", "folder", "place", "network"):
                 browse_button(
-                    project, widget, folders=kind == "folder", suffixes=SUFFIXES.get(name, ())
-                )
+                    project, widget, folders=kind == "folder",
+                    suffixes=SUFFIXES.get(name, ()), either=kind == "place",
+                )  # fmt: skip
 
     def take(value: Any) -> None:
         text = bool(value) if kind == "switch" else str(value or "").strip()
@@ -157,7 +158,8 @@ def _nothing(form: Form, name: str) -> str:
     field = form.model.model_fields[name]
     if field.is_required():
         return ""
-    return t("form.auto") if shown(field).auto else t("form.none")
+    known = dictionary(language()).get(f"nothing.{name}")
+    return known or (t("form.auto") if shown(field).auto else t("form.none"))
 
 
 def _unit(form: Form, name: str) -> str:

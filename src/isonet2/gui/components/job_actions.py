@@ -15,7 +15,7 @@ from isonet2.gui.shell import may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
-FORMS = frozenset({"denoise", "deconv", "make_mask", "refine", "predict"})
+FORMS = frozenset({"inspect", "denoise", "deconv", "make_mask", "refine", "predict"})
 
 
 class JobActions:

@@ -13,8 +13,8 @@ _ROW = """
 <q-tr :props="props" :class="props.row.key === props.row.chosen ? 'isonet-chosen' : ''">
  <q-td key="title" :props="props">
   <a :href="'?job=' + encodeURIComponent(props.row.key)" class="isonet-job"
-     :aria-current="props.row.key === props.row.chosen ? 'true' : 'false'"
-     @click.prevent="$parent.$emit('pick', props.row.key)">
+     :data-key="props.row.key"
+     :aria-current="props.row.key === props.row.chosen ? 'true' : 'false'">
    <span class="isonet-job-top">
     <span class="isonet-job-name">{{ props.row.title }}</span>
     <span :class="'isonet-chip ' + props.row.status">{{ props.row.word }}</span>
@@ -27,6 +27,15 @@ _ROW = """
  </q-td>
 </q-tr>
 """
+
+
+_PICK = """(event) => {
+  const link = event.target.closest("a.isonet-job");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  emit(link.dataset.key);
+}"""
+"""Picks in this page; with a key held the browser opens the link elsewhere, as it does."""
 
 
 class JobList:
@@ -52,7 +61,8 @@ class JobList:
             "dense no-caps unelevated spread size=sm toggle-color=chosen toggle-text-color=chosen"
         ).classes("w-full isonet-toggle")
         columns = [{"name": "title", "label": "", "field": "title", "align": "left"}]
-        self.table = ui.table(columns=columns, rows=[], row_key="key")
+        with ui.element("div").classes("w-full") as box:
+            self.table = ui.table(columns=columns, rows=[], row_key="key")
         self.table.props("flat hide-header hide-bottom virtual-scroll :virtual-scroll-item-size=84")
         self.table.props(":rows-per-page-options=[0]").classes("isonet-joblist").mark("jobs")
         self.table.add_slot("body", _ROW)
@@ -61,7 +71,7 @@ class JobList:
         async def pick(event: GenericEventArguments) -> None:
             await picked(str(event.args))
 
-        self.table.on("pick", pick)
+        box.on("click", pick, js_handler=_PICK)
 
     def show(self, entries: Sequence[Entry], chosen: str) -> None:
         """Show entries, one of them chosen."""

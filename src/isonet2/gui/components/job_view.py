@@ -11,6 +11,7 @@ from isonet2.gui.components.curves import Curves
 from isonet2.gui.components.job_actions import JobActions
 from isonet2.gui.components.job_notes import JobNotes
 from isonet2.gui.components.log_view import LogView
+from isonet2.gui.components.outside import ask_to_confirm
 from isonet2.gui.components.parameters_view import ParametersView
 from isonet2.gui.components.preview_view import PreviewView
 from isonet2.gui.components.results_view import ResultsView
@@ -91,6 +92,9 @@ class JobView:
 
     def _files(self, kind: str, folder: Path, trained: dict[str, str]) -> None:
         """What the command makes for people to look at."""
+        if folders := self.project.outside([folder]):
+            ask_to_confirm(self.project, folders, lambda: self.show(self.key))
+            return
         if kind in TRAININGS:
             with ui.element("div").classes("isonet-halves"):
                 Curves(folder, trained)

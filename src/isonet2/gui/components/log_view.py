@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from codecs import getincrementaldecoder
 from pathlib import Path
 
 from nicegui import ui
@@ -61,6 +62,7 @@ class LogView:
 
     def __init__(self, path: Path, download: str = "") -> None:
         self.path, self.offset, self.busy = path, 0, False
+        self.decoder = getincrementaldecoder("utf-8")("replace")
         with ui.element("section").classes("isonet-card"):
             with ui.row().classes("items-center w-full"):
                 ui.label(t("jobs.log")).classes("isonet-title")
@@ -92,7 +94,7 @@ class LogView:
             while True:
                 part, self.offset = await asyncio.to_thread(read_on, self.path, self.offset)
                 if part:
-                    self.terminal.write(coloured(part))
+                    self.terminal.write(self.decoder.decode(coloured(part)))
                 if len(part) < AT_ONCE:
                     break
         finally:

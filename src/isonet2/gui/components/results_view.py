@@ -9,7 +9,7 @@ from isonet2.gui.api import file_address
 from isonet2.gui.links import see
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
-from isonet2.gui.run_files import pictures, results
+from isonet2.gui.run_files import pictures, reports, results
 from isonet2.gui.words import t
 
 EVERY = 4.0
@@ -29,7 +29,7 @@ class ResultsView:
 
     def __init__(self, project: Project, folder: Path) -> None:
         self.project, self.folder = project, folder
-        self.told: tuple[list[Path], list[Path]] = ([], [])
+        self.told: tuple[list[Path], ...] = ([], [], [])
         with ui.element("section").classes("isonet-card") as self.card:
             ui.label(t("results.title")).classes("isonet-title")
             self.body = ui.element("div").classes("isonet-results")
@@ -38,14 +38,21 @@ class ResultsView:
 
     async def look(self) -> None:
         """Notice what was written."""
-        found = await asyncio.to_thread(lambda: (results(self.folder), pictures(self.folder)))
+        found = await asyncio.to_thread(
+            lambda: tuple(look(self.folder) for look in (results, pictures, reports))
+        )
         if found == self.told:
             return
         self.told = found
-        volumes, drawn = found
-        self.card.set_visibility(bool(volumes or drawn))
+        volumes, drawn, written = found
+        self.card.set_visibility(any(found))
         self.body.clear()
         with self.body:
+            for path in written:
+                source = file_address(path, "report")
+                ui.link(t("results.report", name=path.name), source, new_tab=True)
+                frame = ui.element("iframe").classes("isonet-report")
+                frame.props(f'src="{source}" title="{path.name}" sandbox=""')
             for path in volumes[:MOST]:
                 with ui.row().classes("items-center no-wrap isonet-result"):
                     ui.button(icon="visibility", on_click=lambda path=path: see(path)).props(

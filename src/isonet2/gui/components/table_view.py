@@ -57,6 +57,7 @@ class TableView:
         self.table: Table | None = None
         self.undo: list[list[Edit]] = []
         self.at: tuple[int, str] | None = None
+        self.editing = False
         self._toolbar()
         self.problems = ui.column().classes("isonet-problems").props("role=alert")
         self.grid = (
@@ -79,6 +80,8 @@ class TableView:
             .mark("table")
         )
         self.grid.on("cellValueChanged", self._edited)
+        self.grid.on("cellEditingStarted", lambda: self._type(True), args=[])
+        self.grid.on("cellEditingStopped", lambda: self._type(False), args=[])
         self.grid.on("cellFocused", self._focused)
         self.grid.on("cellClicked", self._clicked)
         self.note = ui.label().classes("isonet-soft")
@@ -258,9 +261,16 @@ class TableView:
         if self.undo:
             await self.save(self.undo.pop(), undoing=True)
 
+    def _type(self, begins: bool) -> None:
+        self.editing = begins
+
     async def _look(self) -> None:
-        """Notice that somebody else changed the table."""
-        if self.table is None or await asyncio.to_thread(state_of, self.path) == self.table.state:
+        """Notice that somebody else changed the table, but take no cell from who types in it."""
+        if (
+            self.table is None
+            or self.editing
+            or await asyncio.to_thread(state_of, self.path) == self.table.state
+        ):
             return
         await self.show()
         ui.notify(t("table.changed"), type="info")

@@ -1,4 +1,4 @@
-"""The pages of the five steps that jobs take: a form each, drawn from the parameters."""
+"""The pages of the steps that jobs take: a form each, drawn from the parameters."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
 
-STEPS = ("denoise", "deconv", "make_mask", "refine", "predict")
+STEPS = ("inspect", "denoise", "deconv", "make_mask", "refine", "predict")
 EVERY = 5.0
 
 
@@ -42,10 +42,11 @@ def _begin(
 ) -> None:
     """Fill the form with what was asked for in the address, and the table that there is."""
     found = tables(project)
-    if not (project.folder / str(form.texts["star_file"])).is_file():
-        form.texts["star_file"] = ""
-    if not form.texts["star_file"] and found:
-        form.texts["star_file"] = project.told(found[0])
+    place = "tomograms" if "tomograms" in form.texts else "star_file"
+    if not (project.folder / str(form.texts[place])).exists():
+        form.texts[place] = ""
+    if not form.texts[place] and found:
+        form.texts[place] = project.told(found[0])
     jobs = Jobs(project.folder)
     try:
         if clone is not None:

@@ -11,12 +11,13 @@ from isonet2.errors import InputError
 from isonet2.gui.choices import tables
 from isonet2.gui.components.browser import Browser
 from isonet2.gui.components.form_view import FormView
+from isonet2.gui.components.outside import ask_to_confirm
 from isonet2.gui.components.pairs_view import PairsView
 from isonet2.gui.components.submit_bar import SubmitBar
 from isonet2.gui.components.table_view import TableView
 from isonet2.gui.forms import EVEN_ODD, Form
 from isonet2.gui.links import see
-from isonet2.gui.project import Project
+from isonet2.gui.project import OutsideError, Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.table import Table
 from isonet2.gui.words import t
@@ -32,9 +33,10 @@ def register(project: Project) -> None:
 
 async def _page(project: Project, asked: str) -> None:
     known = await asyncio.to_thread(tables, project)
-    path = _table(project, asked, known)
+    path, folders = _table(project, asked, known)
     with frame(project, "prepare"):
         heading(t("page.prepare"), t("lead.prepare"))
+        ask_to_confirm(project, folders, ui.navigate.reload)
         with ui.tabs().props("no-caps align=left").classes("w-full") as tabs:
             edit = ui.tab("table", t("prepare.table"), "table_chart")
             make = ui.tab("make", t("prepare.make"), "add_box")
@@ -45,14 +47,17 @@ async def _page(project: Project, asked: str) -> None:
                 _make(project)
 
 
-def _table(project: Project, asked: str, known: list[Path]) -> Path | None:
-    """The table to show: the one in the address, or the newest of the project."""
+def _table(project: Project, asked: str, known: list[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """The table to show: the one in the address, or the newest; and a folder to confirm."""
+    folders: tuple[Path, ...] = ()
     if asked:
         try:
-            return project.allowed(asked)
+            return project.allowed(asked), ()
+        except OutsideError as error:
+            folders = (error.folder,)
         except InputError as error:
             ui.notify(str(error), type="negative")
-    return known[0] if known else None
+    return (known[0] if known else None), folders
 
 
 async def _edit(project: Project, path: Path | None, known: list[Path]) -> None:

@@ -1,12 +1,12 @@
-"""The page of settings: data folders, appearance, notifications, trash."""
+"""The page of settings: jobs, lanes, data folders, appearance, notifications, trash."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 from nicegui import ui
 
 from isonet2.errors import InputError
+from isonet2.gui.components.run_settings import RunSettings
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
 from isonet2.gui.shell import THEMES, frame, heading, may_act
@@ -26,10 +26,8 @@ def register(project: Project) -> None:
                 t("page.settings"),
                 t("settings.version", version=package_version(), folder=project.folder),
             )
-            with ui.element("section").classes("isonet-card"):
-                ui.label(t("settings.jobs")).classes("isonet-title")
-                ui.label(t("settings.python", python=sys.executable)).classes("isonet-mono")
             if may_act():
+                await RunSettings(project).show()
                 _lanes(project)
                 _roots(project)
                 _look(project)
@@ -71,7 +69,7 @@ def _roots(project: Project) -> None:
         ui.label(t("settings.data_help")).classes("isonet-soft")
         text = ui.textarea(
             t("settings.data"), value="\n".join(project.settings.get("roots", ()))
-        ).props("outlined autogrow")
+        ).props("outlined autogrow dense stack-label")
         text.classes("w-full isonet-mono")
 
         async def save() -> None:
@@ -88,13 +86,13 @@ def _roots(project: Project) -> None:
 
 
 def _look(project: Project) -> None:
-    def speak_in(code: str) -> None:
+    async def speak_in(code: str) -> None:
+        await asyncio.to_thread(project.user.put, "language", code)
         speak(code)
-        project.user.put("language", code)
         ui.navigate.reload()
 
-    def paint(name: str) -> None:
-        project.user.put("theme", name)
+    async def paint(name: str) -> None:
+        await asyncio.to_thread(project.user.put, "theme", name)
         ui.navigate.reload()
 
     with ui.element("section").classes("isonet-card"):
@@ -111,8 +109,8 @@ def _look(project: Project) -> None:
 
 
 def _notifications(project: Project) -> None:
-    def turn(on: bool) -> None:
-        project.user.put("notify", on)
+    async def turn(on: bool) -> None:
+        await asyncio.to_thread(project.user.put, "notify", on)
         if on:
             ui.run_javascript("window.Notification && Notification.requestPermission()")
 

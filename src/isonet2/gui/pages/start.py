@@ -21,9 +21,10 @@ def register(project: Project) -> None:
     @ui.page("/")
     async def page() -> None:
         with frame(project, "start", project.folder.name):
-            with ui.element("h1"):
-                ui.label(project.folder.name)
-            lead = ui.label().classes("isonet-lead")
+            with ui.column().classes("gap-0"):
+                with ui.element("h1"):
+                    ui.label(project.folder.name)
+                lead = ui.label().classes("isonet-lead")
             body = ui.column().classes("w-full gap-4")
         told: ProjectState | None = None
 

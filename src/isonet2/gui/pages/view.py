@@ -1,6 +1,6 @@
 """The page with the slice viewer, and what it needs of the server: `/view?path=...`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,8 +13,9 @@ from isonet2.errors import InputError
 from isonet2.gui import open_in
 from isonet2.gui.choices import tables
 from isonet2.gui.components.browser import browse_button
+from isonet2.gui.components.outside import ask_to_confirm
 from isonet2.gui.live import PAINTER
-from isonet2.gui.project import Project
+from isonet2.gui.project import OutsideError, Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.slice_routes import slice_routes
 from isonet2.gui.viewer import Volumes, VolumeViewer, shown_of, volumes_of
@@ -36,12 +37,15 @@ class Found:
         The table that names them, and the rlnIndex of their tomogram; None where none does.
     names
         The tomograms of that table by rlnIndex.
+    outside
+        Folders to confirm, so that the other files of the tomogram may be seen.
     """
 
     shown: Volumes = field(default_factory=Volumes)
     table: Path | None = None
     index: int | None = None
     names: dict[int, str] = field(default_factory=dict)
+    outside: tuple[Path, ...] = ()
 
 
 def register(project: Project) -> None:
@@ -60,7 +64,8 @@ def register(project: Project) -> None:
         try:
             found = await run.io_bound(find, project, path, second, star, index)
         except InputError as error:
-            _draw(project, Found(), str(error))
+            folders = (error.folder,) if isinstance(error, OutsideError) else ()
+            _draw(project, Found(outside=folders), "" if folders else str(error))
         else:
             _draw(project, found or Found(), "")
 
@@ -101,11 +106,23 @@ def find(project: Project, path: str, second: str, star: str, index: int) -> Fou
         for row in rows:
             if row.index == index if index else first is None or _names(row, first):
                 names = {one.index: one.name for one in rows}
-                return Found(shown_of(row, first, other), table, row.index, names)
+                shown, folders = _confirmed(project, shown_of(row, first, other))
+                return Found(shown, table, row.index, names, folders)
     if star and first is None:
         raise InputError(f"{star}: there is no tomogram {index} in it; look at the table.")
     volumes = {one: project.told(one) for one in (first, other) if one is not None}
     return Found(Volumes(volumes, first, other))
+
+
+def _confirmed(project: Project, shown: Volumes) -> tuple[Volumes, tuple[Path, ...]]:
+    """What may be read of what a table names, and the folders of the rest."""
+    volumes = {path: name for path, name in shown.volumes.items() if not project.outside([path])}
+    left = shown.first if shown.first in volumes else next(iter(volumes), None)
+    right = shown.second if shown.second in volumes and shown.second != left else None
+    mask = shown.mask if shown.mask is not None and not project.outside([shown.mask]) else None
+    named = [*shown.volumes, *([shown.mask] if shown.mask is not None else [])]
+    own = replace(shown, volumes=volumes, first=left, second=right, mask=mask)
+    return own, project.outside(named)
 
 
 def _names(tomogram: Tomogram, path: Path) -> bool:
@@ -121,6 +138,7 @@ def _draw(project: Project, found: Found, problem: str) -> None:
         heading(title or t("page.view"), t("view.lead"))
         if problem:
             ui.label(problem).classes("text-negative").props("role=alert")
+        ask_to_confirm(project, found.outside, ui.navigate.reload)
         with ui.row().classes("w-full items-start gap-4"):
             _choose(project, found)
         if shown.first is None:
