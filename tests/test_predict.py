@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from trained import go, save_model
 
+from isonet2.data.labels import restored_state
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
+from isonet2.parameters import package_version
 from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.physics.metrics import soft_edge
 from isonet2.physics.wedge import ball, measured
@@ -186,6 +189,62 @@ def test_one_volume_in_place_of_two_halves_is_said(star, tmp_path, caplog):
     assert (
         "input_column rlnTomoName: the network was trained on halves, and restores" in caplog.text
     )
+
+
+@pytest.mark.parametrize("output_format", ["mrc", "h5"])
+def test_the_wedge_is_empty_again_where_it_is_not_to_be_filled(star, tmp_path, output_format):
+    """The file's own spectrum is asked, and nothing else of the result changes."""
+    model = save_model(tmp_path / "m.pt", "n2n", apply_mw_x1=False)
+    for number, name in ((1, "EVN"), (2, "ODD")):
+        path = tmp_path / f"TS_01_{name}.mrc"
+        white = np.random.default_rng(number).standard_normal((40, 44, 48))
+        write_volume(path, 3 * white + 7, voxel_size=10.0, label="test")
+        update(star, 1, {f"rlnTomoReconstructedTomogramHalf{number}": path})
+    spectra, told = [], []
+    for fill in (True, False):
+        folder = tmp_path / f"fill_{fill}"
+        assert go(star, model, fill=fill, output_dir=folder, output_format=output_format) == 0
+        written = open_volume(folder / f"TS_01.{output_format}")
+        spectra.append(torch.fft.rfftn(torch.from_numpy(written.read())))
+        record = yaml.safe_load((folder / "params.yaml").read_text())
+        told.append((restored_state(written), record["made"]["wedge"], record["fill"]))
+        assert [path.name for path in folder.glob(".*")] == []
+    kept = measured(written.shape, ((-60.0, 60.0),)).bool()
+    wedge = ~kept & ball(written.shape).bool()
+    torch.testing.assert_close(spectra[1][kept], spectra[0][kept], atol=0.1, rtol=0)
+    assert spectra[0][wedge].abs().mean() > 100
+    assert spectra[1][wedge].abs().max() < 0.1
+    digest = Checkpoint.load(model).digest
+    for (state, wedge_is, fills), expected, filled in zip(
+        told, ("kept", "empty"), (True, False), strict=True
+    ):
+        by = f"by network {digest} of IsoNet2 {package_version()}"
+        assert (wedge_is, fills) == (expected, filled)
+        assert state == f"denoised, wedge {expected}, CTF None, {by}"
+
+
+def test_results_with_an_empty_wedge_are_not_taken_for_filled_ones(star, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    model = save_model(tmp_path / "m.pt")
+    for number, fill in enumerate((False, False, True)):
+        caplog.clear()
+        assert go(star, model, fill=fill) == 0
+        assert ("is there already" in caplog.text) == (number == 1)
+    state = restored_state(open_volume(tmp_path / "corrected_tomos" / "TS_01.mrc"))
+    assert state is not None
+    assert "wedge filled" in state
+
+
+def test_two_networks_leave_three_results_with_an_empty_wedge(star, tmp_path):
+    models = [save_model(tmp_path / f"{n}.pt", shift=n / 10) for n in (1, 2)]
+    assert go(star, models[0], model2=models[1], fill=False) == 0
+    digests = [Checkpoint.load(model).digest for model in models]
+    assert digests[0] != digests[1]
+    names = {"TS_01": "".join(digests), "TS_01_half1": digests[0], "TS_01_half2": digests[1]}
+    for name, digest in names.items():
+        state = restored_state(open_volume(tmp_path / "corrected_tomos" / f"{name}.mrc"))
+        assert state is not None
+        assert state.startswith(f"denoised, wedge empty, CTF None, by network {digest} of")
 
 
 def test_slices_are_drawn_when_asked_for(star, tmp_path):

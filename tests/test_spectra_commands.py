@@ -1,4 +1,5 @@
 import csv
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,8 @@ def test_fsc_by_region_sees_what_is_shared_where(tmp_path, caplog):
     assert inside == pytest.approx(0.9, abs=0.03)
     assert outside == pytest.approx(0.0, abs=0.05)
     assert "proves nothing inside the missing wedge" in caplog.text
+    assert f"{second}: is a restored volume: by IsoNet2, whose label" in caplog.text
+    assert f"{first}: is a restored" not in caplog.text
 
 
 def test_fsc_looks_inside_the_mask(tmp_path):
@@ -174,6 +177,7 @@ def test_fsc_refuses_and_warns(tmp_path, caplog):
 
 
 def test_fsc_of_restored_tomograms_is_warned_of(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     first, second = put(tmp_path / "a.mrc", noise(0)), tmp_path / "b.mrc"
     label = "IsoNet2 0123456789abcdef isonet2-n2n: restored, do not average; 2.1.0"
     write_volume(second, noise(1).numpy(), voxel_size=10.0, label=label)

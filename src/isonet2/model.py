@@ -15,7 +15,7 @@ from torch import nn
 from isonet2.commands.refine import choose_method
 from isonet2.data.files import make_folder, refuse_to_replace
 from isonet2.data.inputs import edges
-from isonet2.data.labels import RESTORED_LABEL
+from isonet2.data.labels import LETTERS, RESTORED_LABEL
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import (
     Volume,
@@ -240,7 +240,8 @@ class Model:
         path = Path(output)
         for half in halves:
             refuse_to_replace(path, half.volume.path, "output")
-        label = f"IsoNet2 {self.checkpoint.method}: {RESTORED_LABEL}; {package_version()}"[:80]
+        label = f"IsoNet2 {self.checkpoint.method}: {RESTORED_LABEL}; {package_version()}"[:LETTERS]
+        label += f"\n{self.checkpoint.restoration().label}"
         size = edges(like, geometry.pixel_size)
         with VolumeWriter(path, like=like, voxel_size=size, label=label) as writer:
             run(writer.write)

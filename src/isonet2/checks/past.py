@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from isonet2.checks.findings import Finding
-from isonet2.data.labels import DECONVOLVED_LABEL, RESTORED_LABEL
+from isonet2.data.labels import DECONVOLVED_LABEL, restored_state
 from isonet2.data.volumes import Volume
 
 
@@ -32,8 +32,9 @@ def past_findings(volumes: Sequence[Volume], *, ctf: bool, name: str = "") -> li
                 "alone"
             )
             found.append(Finding("deconvolved before", "warning", told, remedy, name))
-        if RESTORED_LABEL in said:
-            told = f"{volume.path} was restored already"
+        state = restored_state(volume)
+        if state is not None:
+            told = f"{volume.path} was restored already ({state})"
             remedy = "give the tomogram as reconstructed"
             found.append(Finding("restored before", "warning", told, remedy, name))
     return found

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from isonet2.checks.findings import Findings
 from isonet2.checks.past import past_findings
+from isonet2.data.files import scratch_beside
 from isonet2.data.inputs import TomogramInput, open_input
 from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
 from isonet2.data.moments import Moments
@@ -153,8 +153,8 @@ def _in_chunks(
     """
     before = source.moments()
     after = Moments()
-    with TemporaryDirectory(prefix=".deconv_", dir=output.parent) as folder:
-        scratch = Path(folder) / "unscaled.mrc"
+    with scratch_beside(output) as folder:
+        scratch = folder / "unscaled.mrc"
         with (
             VolumeWriter(scratch, shape=source.shape, label="not in scale") as writer,
             progress_bar(label, 1) as bar,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isonet2.data.files import atomic_path
-from isonet2.data.labels import OF_TWO, RESTORED_LABEL
+from isonet2.data.labels import OF_TWO, restored_state
 from isonet2.data.volumes import Volume, no_mask, open_volume
 from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
@@ -131,10 +131,14 @@ def _pixel_size(volume: Volume) -> float:
 def _warn(p: FscParameters, volumes: list[Volume]) -> None:
     """Say what a high curve does not prove."""
     notes = [" ".join(volume.header.labels) for volume in volumes]
+    states = [restored_state(volume) for volume in volumes]
+    for volume, state in zip(volumes, states, strict=True):
+        if state is not None:
+            log.info("%s: is a restored volume: %s", volume.path, state)
     if p.first.resolve() == p.second.resolve():
         log.warning("both volumes are the same file: the correlation is 1 and means nothing")
     two = all(any(name in note for note in notes) for name in OF_TWO)
-    if not two and (p.tilt_min is not None or any(RESTORED_LABEL in note for note in notes)):
+    if not two and (p.tilt_min is not None or any(state is not None for state in states)):
         log.warning(
             "the FSC of two outputs of one network proves nothing inside the missing wedge: both "
             "hold what the network invented; compare with a truth, or train two networks on "

@@ -4,9 +4,9 @@ import hashlib
 import itertools
 import logging
 import math
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +15,9 @@ import torch
 
 from isonet2.checks.findings import Findings
 from isonet2.checks.opened import opened_findings
-from isonet2.data.files import refuse_to_replace
+from isonet2.data.files import refuse_to_replace, scratch_beside
 from isonet2.data.inputs import edges
-from isonet2.data.labels import OF_TWO, RESTORED_LABEL, is_labelled, refuse_foreign
+from isonet2.data.labels import LETTERS, OF_TWO, RESTORED_LABEL, is_labelled, refuse_foreign
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -26,6 +26,7 @@ from isonet2.machine.ranks import is_first_rank
 from isonet2.opening.halves import Half, halves_of
 from isonet2.opening.rows import full_column, geometry_of, input_paths
 from isonet2.parameters import PredictParameters, package_version
+from isonet2.physics.emptying import empty_wedge
 from isonet2.physics.geometry import Geometry
 from isonet2.physics.tiling import AxisTiling
 from isonet2.prediction.checkpoint import Checkpoint
@@ -35,22 +36,23 @@ from isonet2.reports.pictures import compare_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.runs.each import Done, SomeFailed, Work, for_chosen
 from isonet2.runs.plan import TrainParameters
-from isonet2.runs.restorer import Restorer, folder_of, make_restorer, networks_of
+from isonet2.runs.restorer import Restorer, folder_of, made_by, make_restorer, networks_of
 from isonet2.types import Block, Region, Shape
 
 log = logging.getLogger(__name__)
 
-LABEL_LETTERS = 80
 UNLIKE = 1.1
 """Voxels whose sizes differ by more than this factor show things that a network has not seen."""
 
 
 def predict(parameters: PredictParameters) -> list[Done]:
     """Restore the chosen tomograms of a table; see `for_chosen`."""
-    _, model = networks_of(parameters)
+    networks, model = networks_of(parameters)
     if parameters.cluster is None:
         choose_devices(parameters.gpuID)
-    return for_chosen(parameters, folder_of(parameters, model), prepare, "restored")
+    made, *_ = made_by(networks, model, parameters)
+    folder = folder_of(parameters, model)
+    return for_chosen(parameters, folder, prepare, "restored", asdict(made))
 
 
 def prepare(parameters: PredictParameters) -> Work:
@@ -89,7 +91,7 @@ def predict_after(parameters: TrainParameters, networks: Sequence[Path]) -> None
 
 
 def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part: int) -> str:
-    """Header label that says what was done, and tells whether it must be done again.
+    """Header labels that say what was done; the first tells whether it must be done again.
 
     `part` is the network's number where two have a result each, and 0 for all together.
     """
@@ -101,7 +103,7 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
     key = digest.hexdigest()[:16]
     method = restorer.model.method + (f", {OF_TWO[part - 1]}" if part else "")
     said = f"IsoNet2 {key} {method}: {RESTORED_LABEL}; {package_version()}"
-    return said[:LABEL_LETTERS]
+    return f"{said[:LETTERS]}\n{restorer.made[part].label}"
 
 
 def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str, Path | None]:
@@ -121,7 +123,9 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str,
         for column, path in itertools.zip_longest(restorer.columns, paths)
         if path is not None or column in tomogram.cells
     }
-    if not parameters.overwrite and all(map(is_labelled, paths, notes)):
+    if not parameters.overwrite and all(
+        is_labelled(path, note.splitlines()[0]) for path, note in zip(paths, notes, strict=True)
+    ):
         log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
         return columns
     named = [tomogram.full, tomogram.half1, tomogram.half2, tomogram.deconvolved, tomogram.mask]
@@ -208,26 +212,45 @@ class _Job:
         return True
 
     def _write(self, tiles: Sequence[AxisTiling], batch: int) -> None:
-        parameters = self.restorer.parameters
-        mean = np.float32(np.mean([half.statistics.mean for half in self.halves]))
-        std = np.float32(np.mean([half.statistics.std for half in self.halves]))
+        dtype = self.restorer.parameters.dtype
+        if self.restorer.parameters.fill:
+            with self._writers(self.paths, dtype) as writers:
+                self._restore(writers, tiles, batch)
+            return
+        with scratch_beside(self.paths[0]) as folder:
+            filled = [folder / f"{number}.mrc" for number in range(len(self.paths))]
+            with self._writers(filled, "float32") as writers:
+                self._restore(writers, tiles, batch)
+            with self._writers(self.paths, dtype) as writers:
+                for volume, writer in zip(map(open_volume, filled), writers, strict=True):
+                    sectors = self.geometry.sectors
+                    empty_wedge(volume.read, writer.write, volume.shape, sectors)
+
+    @contextmanager
+    def _writers(self, paths: Sequence[Path], dtype: str) -> Iterator[list[VolumeWriter]]:
+        """Files for all results, which appear together when the block ends."""
         like = self.halves[0].volume
         size = edges(like, self.geometry.pixel_size)
-        with ExitStack() as stack, progress_bar(self.label, 1) as bar:
-            writers = [
+        with ExitStack() as stack:
+            yield [
                 stack.enter_context(
-                    VolumeWriter(
-                        path, like=like, voxel_size=size, dtype=parameters.dtype, label=note
-                    )
+                    VolumeWriter(path, like=like, voxel_size=size, dtype=dtype, label=note)
                 )
-                for path, note in zip(self.paths, self.notes, strict=True)
+                for path, note in zip(paths, self.notes, strict=True)
             ]
 
-            def write(region: Region, block: Block) -> None:
-                maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
-                for writer, restored in zip(writers, maps, strict=True):
-                    writer.write(region, mean - restored * std)
+    def _restore(
+        self, writers: Sequence[VolumeWriter], tiles: Sequence[AxisTiling], batch: int
+    ) -> None:
+        mean = np.float32(np.mean([half.statistics.mean for half in self.halves]))
+        std = np.float32(np.mean([half.statistics.std for half in self.halves]))
 
+        def write(region: Region, block: Block) -> None:
+            maps = [block.mean(0), *block] if len(writers) > 1 else [block[0]]
+            for writer, restored in zip(writers, maps, strict=True):
+                writer.write(region, mean - restored * std)
+
+        with progress_bar(self.label, 1) as bar:
             restore(
                 self.restorer.replicas,
                 self.halves,

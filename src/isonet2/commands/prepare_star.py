@@ -15,6 +15,7 @@ from isonet2.checks.contrast import contrast_findings
 from isonet2.checks.files import files_findings
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.halves import mixed_up
+from isonet2.checks.past import past_findings
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES, edges
@@ -140,6 +141,7 @@ def _check_volumes(sources: Sequence[TomogramFiles], findings: Findings) -> dict
     if not findings.refused:
         for name, files in volumes.items():
             findings.add(contrast_findings(files[0], name))
+            findings.add(past_findings(files, ctf=False, name=name))
     return volumes
 
 

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.coordinates import Grid, read_coordinates
-from isonet2.data.files import atomic_path, keep_old, make_folder
+from isonet2.data.files import atomic_path, keep_old, make_folder, scratch_beside
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.inputs import edges
 from isonet2.data.labels import refuse_foreign
@@ -192,9 +191,8 @@ def _bin(
     """Bin along x and y slab by slab, then along z; masks stay within 0 and 1, hard ones hard."""
     z, y, x = (coarse_length(n, ratio) for n in source.shape)
     low, high, far = (round(n * ratio) for n in source.header.start)
-    make_folder(path.parent)
     with (
-        TemporaryDirectory(prefix=".resize_", dir=path.parent) as scratch,
+        scratch_beside(path) as scratch,
         VolumeWriter(
             path,
             like=source,
@@ -205,7 +203,7 @@ def _bin(
         ) as writer,
     ):
         shape = (source.shape[0], y, x)
-        flat = np.lib.format.open_memmap(Path(scratch) / "flat.npy", "w+", np.float32, shape)
+        flat = np.lib.format.open_memmap(scratch / "flat.npy", "w+", np.float32, shape)
         hard = is_mask
         for region in slabs(source):
             slab = source.read(region)

@@ -188,6 +188,25 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_beside(path: Path | str) -> Iterator[Path]:
+    """Give a hidden folder beside a file that is being made; it goes when the block ends.
+
+    What a killed process left goes when the same file is made again.
+
+    Raises
+    ------
+    InputError
+        When the folder around it cannot be made or written to.
+    """
+    _, temporary = _beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def locked(
     path: Path | str, timeout: float = 120.0, name: Path | str | None = None
 ) -> Iterator[None]:

@@ -196,7 +196,7 @@ class VolumeWriter:
         127 as they are, others scaled (then a label says value = stored*scale+offset, chosen so
         that the smallest and the largest value are -127 and 127).
     label
-        What was done, at most 80 letters.
+        What was done; lines of at most 80 letters.
 
     Raises
     ------
@@ -226,7 +226,7 @@ class VolumeWriter:
             dtype=np.dtype(dtype),
             voxel_size=voxel_size or base.voxel_size,
             start=start or base.start,
-            labels=(*base.labels, label),
+            labels=(*base.labels, *label.splitlines()),
         )
         self._staged = np.dtype("f4" if dtype == "int8" else dtype)
         self._moments = Moments()

@@ -112,6 +112,10 @@ class PredictParameters(SpreadParameters, StarParameters):
     """Tomograms to restore, by rlnIndex; None or all takes every one."""
     output_prefix: str = ""
     """Beginning of the names of the files that are written."""
+    fill: Annotated[bool, Shown("Basic")] = True
+    """Keep what the network put into the missing wedge. False empties the wedge again, along the
+    measured tilts and before the file is written: for template matching with a score that knows
+    the wedge, and for averaging. Labels and `params.yaml` say so."""
     overwrite: bool = False
     """Restore again what is there already with the same parameters."""
     save_slices: bool = False

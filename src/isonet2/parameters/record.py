@@ -22,7 +22,7 @@ from isonet2.parameters.words import fold, in_words
 Model = TypeVar("Model", bound=Parameters)
 
 FILE_NAME = "params.yaml"
-_RESERVED = ("command", "version")
+_RESERVED = ("command", "version", "made")
 LEFT = 60.0
 """Seconds after which nobody writes a record any more."""
 
@@ -35,7 +35,9 @@ def package_version() -> str:
         return "unknown (the package is not installed)"
 
 
-def write_parameters(parameters: Parameters, folder: Path | str) -> Path:
+def write_parameters(
+    parameters: Parameters, folder: Path | str, made: Mapping[str, object] | None = None
+) -> Path:
     """Write a complete record of `parameters` that runs the command again.
 
     Parameters
@@ -44,6 +46,8 @@ def write_parameters(parameters: Parameters, folder: Path | str) -> Path:
         What the command was called with.
     folder
         Folder of the command's output; made where it does not exist.
+    made
+        What the output is, by name: for people and other programs, and not read again.
 
     Returns
     -------
@@ -58,6 +62,7 @@ def write_parameters(parameters: Parameters, folder: Path | str) -> Path:
         "command": parameters.command,
         "version": package_version(),
         **parameters.model_dump(mode="json"),
+        **({"made": dict(made)} if made else {}),
     }
     text = f"# Run in {Path.cwd()}; again: {again}\n" + yaml.safe_dump(record, sort_keys=False)
     _clear(folder)

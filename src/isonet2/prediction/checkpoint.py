@@ -1,21 +1,28 @@
 """Checkpoints: the weights of a network with all that is needed to use them."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from isonet2.data.labels import Restoration, Wedge
 from isonet2.errors import InputError
 from isonet2.machine.tensors import load_tensors, save_tensors
 from isonet2.networks import build_network
 from isonet2.networks.published import is_published, translate
+from isonet2.parameters import package_version
 from isonet2.physics.ctf import CtfTreatment, WienerSettings
 from isonet2.prediction.usage import Usage
 
 FORMAT = 5
 """1 was of networks that added their input to their output, 2 of U-Nets without residual blocks, 3
 did not say what its method reads and fills, 4 upsampled by transposed convolutions."""
+DIGITS = 8
+"""Of the sum that tells a network from others."""
 OWN = "own "
 """How the names of architectures begin that only their users can build."""
 PUBLISHED = "published IsoNet2"
@@ -72,6 +79,37 @@ class Checkpoint:
     def is_published(self) -> bool:
         """Whether the published IsoNet2 trained it, which predicts in its own way."""
         return self.version == PUBLISHED
+
+    @property
+    def digest(self) -> str:
+        """First digits of the SHA-256 of its weights, which tell it from other networks."""
+        told = hashlib.sha256()
+        for name, weight in sorted(self.weights.items()):
+            told.update(name.encode())
+            told.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return told.hexdigest()[:DIGITS]
+
+    def restoration(self, *, fill: bool = True, others: Sequence["Checkpoint"] = ()) -> Restoration:
+        """What it makes of a tomogram, alone or together with others of its kind.
+
+        Parameters
+        ----------
+        fill
+            Whether what it puts into the missing wedge stays there.
+        others
+            Networks whose results are averaged with its own.
+        """
+        levels = self.parameters.get("noise_level") or 0
+        noisy = any(levels) if isinstance(levels, list | tuple) else bool(levels)
+        wedge: Wedge = "empty" if not fill else "filled" if self.fills_wedge else "kept"
+        digests = "".join(network.digest for network in (self, *others))
+        return Restoration(
+            denoised=self.reads_halves or noisy,
+            wedge=wedge,
+            ctf=self.usage.treatment.mode,
+            network=digests,
+            version=package_version(),
+        )
 
     def network(self, own: nn.Module | None = None) -> nn.Module:
         """Build the network with its weights, in evaluation mode.

@@ -31,7 +31,13 @@ from isonet2.reports.progress import progress_bar
 log = logging.getLogger(__name__)
 
 
-def begin(parameters: Parameters, table: Path, folder: Path, tomograms: Sequence[Tomogram]) -> None:
+def begin(
+    parameters: Parameters,
+    table: Path,
+    folder: Path,
+    tomograms: Sequence[Tomogram],
+    made: Mapping[str, object] | None = None,
+) -> None:
     """Write the record of a run, once it is seen that results can be written and noted.
 
     Parameters
@@ -44,6 +50,8 @@ def begin(parameters: Parameters, table: Path, folder: Path, tomograms: Sequence
         Where they are written.
     tomograms
         Those that results are made of.
+    made
+        What results are, for the record.
 
     Raises
     ------
@@ -57,7 +65,7 @@ def begin(parameters: Parameters, table: Path, folder: Path, tomograms: Sequence
     other = _table_of(folder / FILE_NAME, type(parameters))
     if other is not None and other.resolve() != table.resolve():
         _refuse_namesakes(tomograms, rows_of(other), folder)
-    write_parameters(parameters, folder)
+    write_parameters(parameters, folder, made)
 
 
 def _refuse_namesakes(mine: Sequence[Tomogram], others: Sequence[Tomogram], folder: Path) -> None:
@@ -148,7 +156,11 @@ OfTable = TypeVar("OfTable", DeconvParameters, MakeMaskParameters, PredictParame
 
 
 def for_chosen(
-    parameters: OfTable, folder: Path, prepare: Callable[[OfTable], Work], done: str
+    parameters: OfTable,
+    folder: Path,
+    prepare: Callable[[OfTable], Work],
+    done: str,
+    made: Mapping[str, object] | None = None,
 ) -> list[Done]:
     """Do something with the chosen tomograms of a table; one that fails does not stop the others.
 
@@ -160,6 +172,8 @@ def for_chosen(
         Where the results are to lie.
     prepare, done
         As for `for_each`.
+    made
+        As for `begin`.
 
     Returns
     -------
@@ -173,7 +187,7 @@ def for_chosen(
     """
     table = TomogramTable.read(parameters.star_file)
     tomograms = table.select(parameters.tomo_idx)
-    begin(parameters, table.path, folder, tomograms)
+    begin(parameters, table.path, folder, tomograms, made)
     return for_each(parameters, table.path, tomograms, prepare, done, folder)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from isonet2.data.formats import format_to_write
+from isonet2.data.labels import Restoration
 from isonet2.data.star import Tomogram
 from isonet2.errors import InputError, counted
 from isonet2.machine.devices import autocast_type, choose_devices, named
@@ -40,12 +41,15 @@ class Restorer:
         Of `predict`.
     key
         Tells models and parameters apart, for results that are there already.
+    made
+        What is made of tomograms: by all networks together, then by each of two.
     """
 
     model: Checkpoint
     replicas: Replicas
     parameters: PredictParameters
     key: str
+    made: tuple[Restoration, ...]
 
     @property
     def ways(self) -> int:
@@ -96,7 +100,28 @@ def make_restorer(parameters: PredictParameters) -> Restorer:
         model.usage.treatment.mode,
         named(devices),
     )
-    return Restorer(model, replicas, parameters, _key(_paths(parameters), parameters, model))
+    key = _key(_paths(parameters), parameters, model)
+    return Restorer(model, replicas, parameters, key, made_by(networks, model, parameters))
+
+
+def made_by(
+    networks: Sequence[Checkpoint], model: Checkpoint, parameters: PredictParameters
+) -> tuple[Restoration, ...]:
+    """What networks make of tomograms: all together, then each of two.
+
+    Parameters
+    ----------
+    networks
+        As they were saved.
+    model
+        The first one as it is to be used.
+    parameters
+        Of `predict`.
+    """
+    fill = parameters.fill
+    together = model.restoration(fill=fill, others=networks[1:])
+    each = [replace(network, usage=model.usage).restoration(fill=fill) for network in networks]
+    return (together, *(each if len(networks) > 1 else ()))
 
 
 def _paths(parameters: PredictParameters) -> list[Path]:
@@ -161,6 +186,7 @@ def _key(paths: Sequence[Path], parameters: PredictParameters, model: Checkpoint
         "chunk_size": parameters.chunk_size,
         "overlap_rate": parameters.overlap_rate,
         "orientations": parameters.orientations,
+        "fill": parameters.fill,
         "dtype": parameters.dtype,
         "mixed_precision": parameters.mixed_precision,
     }
