@@ -9,9 +9,9 @@ import torch
 from lightning_fabric import Fabric
 
 from isonet2.errors import InputError
+from isonet2.machine import watch as watching
 from isonet2.machine.devices import choose_devices
 from isonet2.machine.ranks import make_fabric
-from isonet2.machine.watch import watched
 
 
 def joined() -> Fabric:
@@ -28,15 +28,24 @@ def total(folder, *, times):
     return float(fabric.all_reduce(value, reduce_op="sum")), fabric.world_size
 
 
-def one_fails(folder, number, how):
-    """One rank fails while the others wait for it in a barrier."""
-    fabric = joined()
-    (Path(folder) / f"{fabric.global_rank}.pid").write_text(str(os.getpid()))
-    fabric.barrier()
-    with watched():
+def one_fails(folder, number, how, waiting="barrier"):
+    """One rank fails while the others wait for it in a barrier, or do not even listen."""
+    if how == "silence":
+        watching.SILENCE = 8.0
+    with watching.watched() as watch, watching.explained(watch):
+        if how == "early" and int(os.environ["SLURM_PROCID"]) == number:
+            while not watch._peers:
+                time.sleep(0.05)
+            fail("kill")
+        fabric = joined()
+        (Path(folder) / f"{fabric.global_rank}.pid").write_text(str(os.getpid()))
+        fabric.barrier()
         if fabric.global_rank == number:
             fail(how)
-        fabric.barrier()
+        if waiting == "barrier":
+            fabric.barrier()
+        else:
+            time.sleep(600)
 
 
 def fail(how):
@@ -44,7 +53,7 @@ def fail(how):
         raise InputError("tomograms.star: is gone; bring it back")
     if how == "fault":
         raise ZeroDivisionError("a fault of ours")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if how == "silence" else signal.SIGKILL)
 
 
 def waits(folder):

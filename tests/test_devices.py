@@ -76,6 +76,7 @@ SRUN = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "2", "SLURM_STEP_NODELIST": "n[03-
     [
         ({}, 12),
         ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "1", "ISONET2_CORES": "3"}, 3),
         ({"OMP_NUM_THREADS": "4,2"}, 4),
         ({"OMP_NUM_THREADS": "what"}, 12),
         ({"SLURM_CPUS_PER_TASK": "3", "OMP_NUM_THREADS": "8"}, 3),
@@ -131,7 +132,7 @@ def test_processors_of_cgroups_are_seen(tmp_path):
         (
             {**SRUN, "SLURM_STEP_NUM_TASKS": "7", "SLURM_PROCID": "5", "SLURM_LOCALID": "0",
              "SLURM_STEP_TASKS_PER_NODE": "2(x3),1"},
-            started.Rank(5, 7, 0, 2, "n03", 15072, watched=False),
+            started.Rank(5, 7, 0, 2, "n03", 15144, watched=False),
         ),
         (
             {**SRUN, "SLURM_STEP_NUM_TASKS": "2", "MASTER_ADDR": "b", "MASTER_PORT": "6"},

@@ -55,6 +55,51 @@ def test_a_rank_that_dies_ends_all(tmp_path, number, how, error, said):
     assert gone(tmp_path)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    ("how", "waiting", "said"),
+    [
+        ("kill", "barrier", "RuntimeError: process {} of this training is gone; this one ends too"),
+        ("kill", "alone", "process {} of this training is gone; this one ends too"),
+        ("silence", "alone", "process {} of this training is gone; this one ends too"),
+        ("early", "barrier", "process {} of this training is gone; this one ends too"),
+        ("input", "barrier", "process {} of this training has failed; this one ends too"),
+    ],
+)
+def test_without_a_master_ranks_end_with_the_one_that_fails(tmp_path, number, how, waiting, said):
+    """As under srun, which lets them wait: killed, hung with its machine, or before they met."""
+    code = (
+        "import sys, rank_work; rank_work.one_fails(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), str(number), how, waiting]
+    step = {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "127.0.0.1",
+    }  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            words,
+            env=os.environ | step | {"SLURM_PROCID": str(one), "SLURM_LOCALID": str(one)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for one in (0, 1)
+    ]
+    try:
+        if how == "early":
+            ranks[number].wait(200)
+        else:
+            soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 200)
+        began = time.monotonic()
+        assert said.format(number) in ranks[1 - number].communicate(timeout=100)[1]
+        assert ranks[1 - number].returncode == 1
+        assert time.monotonic() - began < 60 - (30 if how == "silence" else 0)
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.communicate()
+
+
 def test_the_program_that_calls_is_not_run_again(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -19,7 +19,7 @@ class Rank:
     local, beside
         Its number among those of its node, and how many a node has at most.
     address, port
-        Where the first of them listens.
+        Where the first of them listens; at the next port too, where they watch each other.
     watched
         Whether whoever started them ends all when one dies.
     """
@@ -58,7 +58,7 @@ def started_rank() -> Rank | None:
             local=int(said.get("SLURM_LOCALID", "0")),
             beside=most_on_a_node(said.get("SLURM_STEP_TASKS_PER_NODE", "1")),
             address=said.get("MASTER_ADDR", first_host(said.get("SLURM_STEP_NODELIST", ""))),
-            port=int(said.get("MASTER_PORT", 15000 + (int(job) * 10 + int(step)) % 15000)),
+            port=int(said.get("MASTER_PORT", 15000 + 2 * ((int(job) * 10 + int(step)) % 7500))),
             watched=False,
         )
     return rank if rank.ranks > 1 else None

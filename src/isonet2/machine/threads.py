@@ -11,6 +11,8 @@ from isonet2.machine.cgroups import MEMBERSHIP, ROOT, groups, words
 MOST_THREADS = 16
 GIVEN = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 """Where a user or a scheduler says how many there are."""
+CORES = "ISONET2_CORES"
+"""Environment variable that gives one of several processes its share of the cores."""
 
 
 def use_threads(count: int | None) -> int:
@@ -23,10 +25,15 @@ def use_threads(count: int | None) -> int:
         at most `MOST_THREADS`.
     """
     allowed = len(os.sched_getaffinity(0))
-    granted = count or min([MOST_THREADS, *_given(), *_quotas(MEMBERSHIP, ROOT)])
+    granted = count or _share() or min([MOST_THREADS, *_given(), *_quotas(MEMBERSHIP, ROOT)])
     count = min(granted, allowed)
     torch.set_num_threads(count)
     return count
+
+
+def _share() -> int | None:
+    share = os.environ.get(CORES, "")
+    return int(share) if share.isdecimal() else None
 
 
 def _given() -> list[int]:

@@ -19,7 +19,7 @@ from isonet2.machine.devices import choose_devices
 from isonet2.machine.launching import on_ranks, ranks_for
 from isonet2.machine.started import checks, is_first, silence
 from isonet2.machine.threads import use_threads
-from isonet2.machine.watch import watched
+from isonet2.machine.watch import explained, watched
 from isonet2.parameters import write_parameters
 from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.progress import followed
@@ -71,6 +71,7 @@ def train(
     first = is_first()
     folder = RunFolder(parameters.output_dir)
     with ExitStack() as stack:
+        watch = stack.enter_context(watched())
         report: Callable[..., None] = _nobody
         if first:
             stack.enter_context(folder.in_use())
@@ -78,11 +79,11 @@ def train(
             report = stack.enter_context(told).report
         else:
             stack.enter_context(silence())
+        stack.enter_context(explained(watch))
         report(message="opening the tomograms")
         with gathered([tomogram.name for tomogram in table.tomograms]):
             runs = _runs(parameters, method, table, recipe, own, report)
         begun = [run.begin() for run in runs]
-        stack.enter_context(watched())
         if first:
             if all(training.updates == 0 for training in begun):
                 _set_aside(folder)
