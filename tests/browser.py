@@ -63,8 +63,11 @@ def served(folder, *options):
 
 
 @contextmanager
-def far_away(address, seconds):
-    """The same server at the end of a line where each way takes `seconds`; yields its address."""
+def far_away(address, seconds, listening=0):
+    """The same server at the end of a line where each way takes `seconds`; yields its address.
+
+    It listens at a port, or at any; all that came over it breaks off when it ends.
+    """
     loop = asyncio.new_event_loop()
 
     async def carry(reader, writer):
@@ -76,33 +79,43 @@ def far_away(address, seconds):
             late.put_nowait((loop.time() + seconds, b""))
 
         taking = asyncio.create_task(take())
-        while True:
-            due, data = await late.get()
-            await asyncio.sleep(max(0, due - loop.time()))
-            if not data:
-                break
-            writer.write(data)
-        await taking
-        writer.close()
+        try:
+            while True:
+                due, data = await late.get()
+                await asyncio.sleep(max(0, due - loop.time()))
+                if not data:
+                    break
+                writer.write(data)
+            await taking
+        finally:
+            writer.close()
 
     async def meet(reader, writer):
         with suppress(ConnectionError):
             to_reader, to_writer = await asyncio.open_connection("localhost", port)
             await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer))
 
+    async def end():
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # for sockets to close
+
+    def run(work):
+        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
+
     port = int(address.rsplit(":", 1)[1])
-    server = loop.run_until_complete(asyncio.start_server(meet, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    server = run(asyncio.start_server(meet, "127.0.0.1", listening))
     try:
         yield f"http://localhost:{server.sockets[0].getsockname()[1]}"
     finally:
+        run(end())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        server.close()
-        loop.run_until_complete(asyncio.sleep(0.05))
         loop.close()
 
 

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from browser import browsing, started
+from browser import browsing, far_away, started
 from star_files import OURS, put
 
 from isonet2.data.star import TomogramTable
@@ -63,6 +63,18 @@ def test_a_server_that_is_killed_and_started_again_goes_on_with_the_open_page(fo
             Jobs(folder).submit_program(["true"], name="after the restart")
             page.get_by_text("after the restart").first.wait_for(timeout=PATIENCE)
             page.locator(".isonet-chip.succeeded").first.wait_for(timeout=PATIENCE)
+
+
+def test_a_tunnel_that_drops_and_comes_back_goes_on_with_the_open_page(folder):
+    with started(folder) as (_, address, client), ExitStack() as tunnel:
+        far = tunnel.enter_context(far_away(address, 0.0))
+        with browsing(client, far, "/jobs") as page:
+            page.get_by_text("No jobs here.").wait_for()
+            tunnel.close()
+            page.get_by_text("Connection lost").wait_for(timeout=PATIENCE)
+            Jobs(folder).submit_program(["true"], name="meanwhile")
+            with far_away(address, 0.0, int(far.rsplit(":", 1)[1])):
+                page.get_by_text("meanwhile").first.wait_for(timeout=PATIENCE)
 
 
 def test_a_job_folder_that_is_deleted_by_hand_is_said_and_the_page_goes_on(folder):

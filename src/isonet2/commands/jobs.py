@@ -44,8 +44,9 @@ def _list(project: Jobs) -> None:
     """Print all jobs, and the runs that were started otherwise."""
     project.ask_schedulers()
     project.wake()
-    rows = [_row(job) for job in project.list()]
-    rows += [_row_of_run(folder, told, project.project) for folder, told in project.runs()]
+    known = project.list()
+    rows = [_row(job) for job in known]
+    rows += [_row_of_run(folder, told, project.project) for folder, told in project.runs(known)]
     title = f"{len(rows)} jobs in {project.project}"
     show_table(f"{title}; the queue is paused" if project.paused else title, COLUMNS, rows)
 

@@ -37,14 +37,15 @@ def offered(project: Project, form: Form, name: str) -> Mapping[str, str]:
 def trained(project: Project) -> dict[str, str]:
     """Networks of this project's trainings, newest first; and those that are being trained."""
     jobs = Jobs(project.folder)
+    known = jobs.list()
     runs: list[tuple[float, Path, str, Job | None]] = [
         (job.submitted, job.results, f"{job.number} {job.name or job.place}", job)
-        for job in jobs.list()
+        for job in known
         if job.kind in TRAININGS
     ]
     runs += [
         (told.started, folder, project.told(folder), None)
-        for folder, told in jobs.runs()
+        for folder, told in jobs.runs(known)
         if told.command in TRAININGS
     ]
     found: dict[str, str] = {}

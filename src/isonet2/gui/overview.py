@@ -50,8 +50,9 @@ class Entry:
 
 def entries(jobs: Jobs) -> list[Entry]:
     """All jobs and runs, the newest first."""
-    listed = [(job.submitted, entry_of_job(job)) for job in jobs.list()]
-    listed += [(told.started, entry_of_run(jobs, folder, told)) for folder, told in jobs.runs()]
+    known = jobs.list()
+    listed = [(job.submitted, entry_of_job(job)) for job in known]
+    listed += [(at.started, entry_of_run(jobs, place, at)) for place, at in jobs.runs(known)]
     return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
 
 

@@ -63,7 +63,7 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
     """
     heading = title or t(f"page.{here}")
     _say_what_goes_wrong()
-    ui.page_title(f"{heading} - {project.folder.name} - IsoNet2")
+    ui.page_title(" - ".join(dict.fromkeys((heading, project.folder.name, "IsoNet2"))))
     ui.add_head_html(f'<link rel="stylesheet" href="{address("/static/style.css")}">')
     ui.add_head_html(f"<script>document.documentElement.lang = '{language()}'</script>")
     ui.colors(primary="#17609f", secondary="#3f6f8f", accent="#935500", positive="#1f7a4d",

@@ -303,12 +303,17 @@ class Jobs:
         (self.hidden / "paused").unlink(missing_ok=True)
         start.dispatcher(self.project)
 
-    def runs(self) -> Sequence[tuple[Path, Progress]]:
+    def runs(self, known: Sequence[Job] | None = None) -> Sequence[tuple[Path, Progress]]:
         """Runs that were started otherwise, in a terminal or a batch script: folder and progress.
 
         They are looked for in the folders of the project and in those below them.
+
+        Parameters
+        ----------
+        known
+            What `list` gave just now, so that it need not be read again.
         """
-        own = {job.results for job in self.list()}
+        own = {job.results for job in (self.list() if known is None else known)}
         found = [run for run in find_progress(self.project).items() if run[0] not in own]
         return sorted(found, key=lambda run: run[1].started)
 
