@@ -124,6 +124,7 @@ NEEDED = {
     "submit": {"words": "psf"},
     "jobs": {"action": "cancel"},
     "inspect": {"tomograms": "t.star"},
+    "validate": {"star_file": "t.star", "models": "a.pt", "held_out": "full"},
     "refine": {"star_file": "t.star", "noise_level": "1,2,3", "noisestartiter": "1,2,3"},
 }
 

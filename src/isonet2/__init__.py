@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isonet2.commands.simulate import simulate as simulate
     from isonet2.commands.star2json import star2json as star2json
     from isonet2.commands.submit import submit as submit
+    from isonet2.commands.validate import validate as validate
     from isonet2.errors import InputError as InputError
     from isonet2.model import Model as Model
     from isonet2.model import Optics as Optics
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from isonet2.parameters import SimulateParameters as SimulateParameters
     from isonet2.parameters import Star2JsonParameters as Star2JsonParameters
     from isonet2.parameters import SubmitParameters as SubmitParameters
+    from isonet2.parameters import ValidateParameters as ValidateParameters
     from isonet2.parameters import read_parameters as read_parameters
     from isonet2.parameters import write_parameters as write_parameters
 

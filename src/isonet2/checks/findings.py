@@ -48,6 +48,18 @@ class Finding:
         """Sentence and remedy."""
         return f"{self.sentence}; {self.remedy}" if self.remedy else self.sentence
 
+    @property
+    def record(self) -> dict[str, object]:
+        """All but the tomogram's name, for a file."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "sentence": self.sentence,
+            "remedy": self.remedy,
+            "declared": self.declared,
+            "measured": self.measured,
+        }
+
 
 @dataclass(slots=True)
 class Findings:

@@ -1,8 +1,6 @@
 """`inspect`: tomograms asked whether they are what is said of them, before a GPU is touched."""
 
-import json
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +11,9 @@ from isonet2.checks.examination import (
     examine,
     suggestions,
 )
-from isonet2.checks.findings import SEVERITIES, Finding, Findings
+from isonet2.checks.findings import SEVERITIES, Findings
 from isonet2.checks.halves import mixed_up
-from isonet2.data.files import atomic_path, keep_old, make_folder
+from isonet2.data.files import keep_old, make_folder
 from isonet2.data.names import half, tomogram_name
 from isonet2.data.pairing import TomogramFiles, find_sources
 from isonet2.data.star import Tomogram, TomogramTable, update
@@ -24,7 +22,8 @@ from isonet2.machine.threads import use_threads
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import InspectParameters, write_parameters
 from isonet2.physics.wedge import Sectors
-from isonet2.reports.page import Section, write_page
+from isonet2.reports.json_file import write_figures
+from isonet2.reports.page import Picture, Section, write_page
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
 from isonet2.runs.portrait import draw
@@ -41,6 +40,10 @@ COLUMNS = (
 )  # fmt: skip
 EVEN, ODD = ("evn", "even"), ("odd",)
 LONGEST = 90
+CAPTION = (
+    "Slices of the tomogram (of its first half where there are two); its x-z spectrum with the "
+    "declared (full) and the measured (dashed) ends of the tilt range; power."
+)
 
 
 def inspect(parameters: InspectParameters) -> int:
@@ -214,9 +217,7 @@ def _section(one: Examination) -> Section:
         state=one.findings.worst or "clean",
         said=list(dict.fromkeys((finding.severity, finding.text) for finding in order)),
         figures=figures,
-        picture=draw(one),
-        caption="Slices of the tomogram (of its first half where there are two); its x-z spectrum "
-        "with the declared (full) and the measured (dashed) ends of the tilt range; power.",
+        parts=[] if (picture := draw(one)) is None else [Picture(picture, CAPTION)],
     )
 
 
@@ -228,31 +229,14 @@ def _write_json(path: Path, found: Sequence[Examination]) -> None:
                 "name": one.name,
                 "files": [str(file) for file in one.declared.source.files],
                 "verdict": VERDICTS[one.findings.worst],
-                "findings": [_record(finding) for finding in one.findings.all],
+                "findings": [finding.record for finding in one.findings.all],
                 "figures": one.figures,
                 "suggestions": suggestions(one),
             }
             for one in found
         ],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_plain(told), indent=2) + "\n", encoding="utf-8")
-
-
-def _record(finding: Finding) -> dict[str, object]:
-    names = ("kind", "severity", "sentence", "remedy", "declared", "measured")
-    return {name: getattr(finding, name) for name in names}
-
-
-def _plain(value: object) -> object:
-    """A value as JSON can hold it; what is no finite number is null."""
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | str | None) else str(value)
+    write_figures(path, told)
 
 
 def _fix(table: Path, rows: Sequence[Tomogram], found: Sequence[Examination]) -> None:

@@ -12,7 +12,7 @@ MADE = {"output_dir", "output", "star_name"}
 """Parameters that name what a command makes; every other path is read."""
 MADE_BY = {"star2json": {"json_file"}, "json2star": {"star_file"}}
 """As `MADE`, of single commands."""
-NOTED = {"deconv", "make_mask", "predict"}
+NOTED = {"deconv", "make_mask", "predict", "validate"}
 """Commands that note their results in the table that they read."""
 
 
@@ -52,6 +52,8 @@ class Files:
                     inputs[name] = _full(project / value)
                 elif name != "output_dir":
                     outputs.append(_full(project / value))
+            elif isinstance(value, tuple) and all(isinstance(path, Path) for path in value):
+                inputs |= {f"{name} {path}": _full(project / path) for path in value}
         if parameters.command in NOTED or getattr(parameters, "with_predict", False):
             outputs.append(inputs["star_file"])
         return cls(parameters.command, inputs, results and _full(results), tuple(outputs))

@@ -2,7 +2,7 @@
 
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.commands import COMMANDS
-from isonet2.parameters.inspection import InspectParameters
+from isonet2.parameters.inspection import InspectParameters, ValidateParameters
 from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import DeconvParameters, MakeMaskParameters, PredictParameters
@@ -41,6 +41,7 @@ __all__ = [
     "Star2JsonParameters",
     "SubmitParameters",
     "TrainingParameters",
+    "ValidateParameters",
     "package_version",
     "read_parameters",
     "write_parameters",

@@ -11,7 +11,7 @@ from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import ordered
 from isonet2.parameters.names import GONE_COMMANDS, nearest, spellings, unknown
 from isonet2.parameters.record import Model, read_values, validated
-from isonet2.parameters.shared import takes_list
+from isonet2.parameters.shared import takes_list, takes_paths
 from isonet2.parameters.words import fold
 
 _TRUTH = {"true", "false", "yes", "no", "1", "0", "on", "off"}
@@ -102,6 +102,10 @@ def _pairs(
             if name is not None and shown(model.model_fields[name]).rest:
                 yield name, [word, *rest]
                 return
+            if name is not None and takes_paths(model.model_fields[name]):
+                yield name, [word, *_until_option(rest)]
+                waiting.remove(name)
+                continue
         if name is None and not _OPTION.match(word):
             strange.append(word)
         elif name is None:
@@ -113,6 +117,13 @@ def _pairs(
         waiting = [other for other in waiting if other != name]
     if strange:
         problems.append(_no_place_for(strange, model))
+
+
+def _until_option(rest: list[str]) -> list[str]:
+    """Take the words off `rest` that stand before the next option."""
+    end = next((i for i, word in enumerate(rest) if _OPTION.match(word)), len(rest))
+    taken, rest[:end] = rest[:end], []
+    return taken
 
 
 def _name(written: str, model: type[Parameters]) -> str | None:
@@ -167,6 +178,9 @@ def _value(
     if is_switch and awaited and rest[0].casefold() not in _TRUTH:
         return "True"
     value = rest.pop(0)
+    if name in fields and takes_paths(fields[name]):
+        more = _until_option(rest)
+        return f"[{','.join([value, *more])}]" if more else value
     if name in fields and takes_list(fields[name]):
         while rest and not _OPTION.match(rest[0]) and (_open(value) or _MEMBER.fullmatch(rest[0])):
             value += f" {rest.pop(0)}"

@@ -1,7 +1,7 @@
 """The commands by name, in the order in which one uses them."""
 
 from isonet2.parameters.base import Parameters
-from isonet2.parameters.inspection import InspectParameters
+from isonet2.parameters.inspection import InspectParameters, ValidateParameters
 from isonet2.parameters.jobs import JobsParameters, SubmitParameters
 from isonet2.parameters.preparation import PrepareStarParameters, SimulateParameters
 from isonet2.parameters.processing import (
@@ -28,6 +28,7 @@ COMMANDS: dict[str, type[Parameters]] = {
     "denoise": DenoiseParameters,
     "refine": RefineParameters,
     "predict": PredictParameters,
+    "validate": ValidateParameters,
     "simulate": SimulateParameters,
     "resize": ResizeParameters,
     "fsc": FscParameters,

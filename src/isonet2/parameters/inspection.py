@@ -1,14 +1,21 @@
-"""Parameters of `inspect`."""
+"""Parameters of the commands that judge: tomograms before training, and results after it."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from isonet2.parameters.base import Parameters, Shown
 from isonet2.parameters.preparation import AngleOrNone, increasing_tilts
-from isonet2.parameters.shared import FilePath, Indices
+from isonet2.parameters.shared import FilePath, GpuIds, Indices, Processors, StarParameters
+
+
+def _paths(value: Any) -> Any:
+    """Make one path a list of one, and split `[a.pt,b.pt]` at its commas."""
+    if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":
+        return tuple(part.strip() for part in value[1:-1].split(","))
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 class InspectParameters(Parameters):
@@ -41,3 +48,59 @@ class InspectParameters(Parameters):
     """Voxel size of tomograms that no table describes; auto reads it from them."""
 
     _tilts = field_validator("tilt_max")(increasing_tilts)
+
+
+class ValidateParameters(StarParameters):
+    """Judge restored tomograms: what networks kept, left behind, filled rightly, or made up.
+
+    `report.html` and `report.json` in the output folder; several networks stand side by side. The
+    exit status is 0 where all lights are green, 1 where one is yellow, 2 where one is red.
+    """
+
+    command: ClassVar[str] = "validate"
+    example: ClassVar[str] = "validate tomograms.star isonet_maps/network_*_full.pt --gpuID 0"
+
+    models: Annotated[
+        tuple[FilePath, ...],
+        BeforeValidator(_paths),
+        Field(min_length=1),
+        Shown("Basic", positional=True, form="files of trained networks"),
+    ]
+    """Trained networks, network_*.pt; results of several are compared."""
+    output_dir: Annotated[FilePath, Shown("Basic", short="o")] = Path("validate")
+    """Folder of the report. What networks made is kept in work/, and not computed again."""
+    tomo_idx: Indices = None
+    """Tomograms of the table to judge by, by rlnIndex; None or all takes every one."""
+    gpuID: GpuIds = None
+    """GPUs to use, counted among those that the process may see; None takes the one with
+    most free memory."""
+    held_out: Annotated[Literal["quick", "full", "none"], Shown("Basic")] = "quick"
+    """How the fill is tested with tilts that are held out: quick takes the given network, which
+    has seen them in training; full trains it anew without them, by the recipe in its checkpoint;
+    none leaves this out."""
+    held_out_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2
+    """Part of the tilt range, on either side, that is held out: 0.2 keeps -48 to 48 of -60 to 60
+    degrees."""
+    epochs: Annotated[int | None, Field(ge=1), Shown("Basic", auto=True)] = None
+    """Rounds of the training anew with held_out full; auto takes as many as the network had."""
+    ncpus: Processors = None
+    """Processor cores to use; auto takes at most 16 of those that this process may use."""
+    mixed_precision: bool = True
+    """Compute in 16 bits where that is safe."""
+
+    @field_validator("models")
+    @classmethod
+    def _no_network_twice(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for path in value:
+            if value.count(path) > 1:
+                raise ValueError(f"models names {path} twice: give each network once.")
+        return value
+
+    @field_validator("epochs")
+    @classmethod
+    def _only_for_training(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("held_out") not in ("full", None):
+            raise ValueError(
+                f"epochs = {value} acts with held_out full only, which trains: add --held_out full."
+            )
+        return value

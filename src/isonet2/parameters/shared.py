@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -175,10 +175,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Processors = Annotated[int | None, Field(ge=1), Shown(auto=True)]
 
 
+def takes_paths(field: FieldInfo) -> bool:
+    """Whether `field` takes several paths, in which blanks and commas mean nothing."""
+    tuples = (member for member in members(field.annotation) if get_origin(member) is tuple)
+    return any(Path in members(get_args(one)[0]) for one in tuples)
+
+
 def takes_list(field: FieldInfo) -> bool:
-    """Whether a value of `field` may be a list."""
+    """Whether a value of `field` may be a list of numbers or words."""
     by_words = any(isinstance(m, BeforeValidator) and m.func is _words for m in field.metadata)
-    if shown(field).rest:
+    if shown(field).rest or takes_paths(field):
         return False
     return by_words or any(get_origin(member) is tuple for member in members(field.annotation))
 

@@ -79,9 +79,9 @@ def compare_picture(
             return drawn.add_axes(place)
 
         above, beside = panel(x * inches, heights[0]), panel(x * inches, heights[1])
-        _show(above, volume[z // 2], (0, x * scale, 0, y * scale), ("x (nm)", "y (nm)"))
-        _show(beside, volume[:, y // 2], (0, x * scale, 0, z * scale), ("x (nm)", "z (nm)"))
-        _scale_bar(above, x * scale)
+        show_slice(above, volume[z // 2], (0, x * scale, 0, y * scale), ("x (nm)", "y (nm)"))
+        show_slice(beside, volume[:, y // 2], (0, x * scale, 0, z * scale), ("x (nm)", "z (nm)"))
+        scale_bar(above, x * scale)
         power = panel(heights[2], heights[2])
         _show_spectrum(power, volume, scale)
         above.set_title(f"{name}: x-y slice {z // 2 + 1} of {z}", fontsize=10)
@@ -260,7 +260,7 @@ def _draw_mask(
         (beside, np.s_[:, y // 2], z, "z", 0),
     ):
         extent = (0.0, x * scale, 0.0, height * scale)
-        _show(axes, volume[index], extent, (f"x ({unit})", f"{name} ({unit})"))
+        show_slice(axes, volume[index], extent, (f"x ({unit})", f"{name} ({unit})"))
         part = np.asarray(mask[index], dtype=float)
         tint = np.zeros((*part.shape, 4))
         tint[part > 0.5] = (*_TINT, 0.3)
@@ -281,7 +281,7 @@ def _draw_mask(
     save(drawn, path)
 
 
-def _scale_bar(axes: Axes, width: float) -> None:
+def scale_bar(axes: Axes, width: float) -> None:
     """Lay a bar of a round length over the lower left of a slice that is `width` nm wide."""
     length = next(n for n in _ROUND_LENGTHS if n >= width / 6)
     left, low = 0.05, 0.06
@@ -304,7 +304,7 @@ def _scale_bar(axes: Axes, width: float) -> None:
     )  # fmt: skip
 
 
-def _show(axes: Axes, image: Floats, extent: Extent, labels: tuple[str, str]) -> None:
+def show_slice(axes: Axes, image: Floats, extent: Extent, labels: tuple[str, str]) -> None:
     """Draw a slice in grey with contrast limits that outliers do not move."""
     image = np.asarray(image, dtype=float)
     low, high = np.percentile(image, (0.5, 99.5))

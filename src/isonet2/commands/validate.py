@@ -1,0 +1,348 @@
+"""`validate`: restored tomograms judged, before anyone believes what fills their wedge."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from isonet2.checks.findings import Finding, Findings
+from isonet2.checks.opened import opened_findings
+from isonet2.data.files import atomic_path, make_folder
+from isonet2.data.star import TomogramTable, update
+from isonet2.errors import InputError, counted
+from isonet2.machine.devices import choose_devices
+from isonet2.machine.threads import use_threads
+from isonet2.parameters import ValidateParameters, package_version
+from isonet2.reports.comparison import slices
+from isonet2.reports.json_file import write_figures
+from isonet2.reports.page import Cells, Picture, Section, Slides, write_page
+from isonet2.reports.progress import progress_bar
+from isonet2.reports.table import show_table
+from isonet2.runs.assessment import assess
+from isonet2.runs.candidate import UNLIKE, Candidate, Store
+from isonet2.runs.each import begin
+from isonet2.runs.figures_of import figures_of, power_rows, restored_at
+from isonet2.runs.judgement import HOW, Judged, draw_curves, three_sentences
+from isonet2.runs.retraining import refuse_without_recipe, without_held_out
+from isonet2.runs.spread_volume import write_spread
+from isonet2.runs.subject import Subject, subject_of
+from isonet2.trust.held_out import RESOLUTIONS
+from isonet2.trust.verdict import FILL, IMPRINT, LIMIT, LOST, THROUGH
+
+log = logging.getLogger(__name__)
+
+REPORT, FIGURES, METHODS = "report.html", "report.json", "methods.txt"
+WORK = "work"
+STATUS = {None: 0, "remark": 0, "warning": 1, "refusal": 2}
+LIGHTS = {"clean": "green", "remark": "green", "warning": "yellow", "refusal": "red"}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PLACES = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""Where a tomogram is shown, as parts of its middle along z and y."""
+CURVES = (
+    "Kept signal: agreement of a restored half with the signal, judged by the other half as it was "
+    "measured; a curve above that of the half as measured means that noise was taken away, below "
+    "it that signal was. The network has seen these data if it was trained on this tomogram. "
+    "Residual: 1 is the noise that is known from the halves. Shaded: error by jackknife over slabs."
+)
+SHARE = (
+    "1 is all of the specimen in these directions, 0 nothing; errors by jackknife. A share that "
+    "positivity alone reaches too is no merit of the network."
+)
+CONES = (
+    "Mean power at 100 to 40 A within 20 degrees of an axis over that of all directions: 1 each "
+    "where a specimen looks the same from all sides. Only with the held-out tilts does it say "
+    "whether a fill is true."
+)
+SHOWN = (
+    "Protein dark; upper row x-y, lower row x-z, all at the same place. Residual: data minus what "
+    "the network says that they should be; structure in it is lost signal. Spread: "
+    "how much results of flipped data differ. Made of noise: the "
+    "network's result where its input was noise only."
+)
+COLUMNS = (
+    "tomogram and network", "verdict", "agrees with the data to", "signal lost",
+    "noise let through",
+    *(f"held-out tilts, {resolution:g} A" for resolution in RESOLUTIONS),
+    "wedge out of noise",
+)  # fmt: skip
+
+
+def validate(parameters: ValidateParameters) -> int:
+    """Judge what networks make of the tomograms of a table, and write a report.
+
+    Parameters
+    ----------
+    parameters
+        The tomograms, the networks, and where the report goes.
+
+    Returns
+    -------
+    int
+        Exit status: 0 where all lights are green, 1 where one is yellow, 2 where one is red.
+
+    Raises
+    ------
+    InputError
+        For tomograms or networks that cannot be judged, before any work.
+    """
+    table = TomogramTable.read(parameters.star_file)
+    devices = choose_devices(parameters.gpuID)
+    use_threads(parameters.ncpus)
+    candidates = [
+        Candidate.load(path, label, devices, parameters.mixed_precision)
+        for path, label in zip(parameters.models, _labels(parameters.models), strict=True)
+    ]
+    subjects = [subject_of(row) for row in table.select(parameters.tomo_idx)]
+    said = _checked(candidates, subjects, parameters)
+    folder = parameters.output_dir
+    begin(parameters, table.path, folder, [subject.tomogram for subject in subjects])
+    store = Store(make_folder(folder / WORK))
+    said.tell()
+    judged = [
+        one
+        for candidate in candidates
+        for one in _judge(candidate, subjects, store, parameters, devices)
+    ]
+    judged.sort(key=lambda one: [subject.name for subject in subjects].index(one.tomogram))
+    _spreads(table.path, candidates, subjects, folder)
+    found = _report(folder, parameters, judged, said)
+    log.info("the report is %s", folder / REPORT)
+    return STATUS[found.worst]
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """How networks are called: by their file, and by a letter where there are several."""
+    if len(paths) == 1:
+        return [paths[0].stem]
+    return [f"{LETTERS[n % 26]}: {path.parent.name}/{path.stem}" for n, path in enumerate(paths)]
+
+
+def _checked(
+    candidates: Sequence[Candidate], subjects: Sequence[Subject], parameters: ValidateParameters
+) -> Findings:
+    """What is to be said of networks and tomograms; InputError for what cannot be judged."""
+    found = Findings()
+    for candidate in candidates:
+        checkpoint = candidate.checkpoint
+        if parameters.held_out == "full":
+            refuse_without_recipe(checkpoint, candidate.path)
+        for subject in subjects:
+            geometry = candidate.geometry(subject)
+            trained = checkpoint.pixel_size
+            if trained and not 1 / UNLIKE < geometry.pixel_size / trained < UNLIKE:
+                raise InputError(
+                    f"{candidate.path}: was trained on voxels of {trained:g} A, and "
+                    f"{subject.name} has {geometry.pixel_size:g} A; resize it "
+                    "first, or choose others with tomo_idx"
+                )
+        if not checkpoint.reads_halves:
+            found.add(
+                [
+                    Finding(
+                        "full",
+                        "remark",
+                        f"{candidate.path}: was trained on full tomograms; each half is restored "
+                        f"alone here, which is noisier than what it has learned from",
+                    )
+                ]
+            )
+    for subject in subjects:
+        geometry = candidates[0].geometry(subject)
+        needs = any(candidate.checkpoint.usage.treatment.needs_ctf for candidate in candidates)
+        found.add(opened_findings(subject.halves, geometry, ctf=needs, name=subject.name))
+    if found.refused:
+        found.tell()
+    return found
+
+
+def _judge(
+    candidate: Candidate,
+    subjects: Sequence[Subject],
+    store: Store,
+    parameters: ValidateParameters,
+    devices: Sequence[torch.device],
+) -> list[Judged]:
+    """Measure what one network makes of every tomogram."""
+    p = parameters
+    kept = [subject.kept(p.held_out_share) for subject in subjects]
+    retrained = None
+    if p.held_out == "full":
+        path = without_held_out(
+            candidate, subjects, kept, store.folder, epochs=p.epochs, gpuID=p.gpuID, ncpus=p.ncpus
+        )
+        retrained = Candidate.load(path, candidate.label, devices, p.mixed_precision)
+    found = []
+    for subject, sectors in zip(subjects, kept, strict=True):
+        with progress_bar(f"{subject.name}, {candidate.label}", 1) as bar:
+
+            def report(what: str) -> Callable[[int, int], None]:
+                bar.describe(f"{subject.name}, {candidate.label}: {what}")  # noqa: B023
+                return bar.update
+
+            measured = assess(
+                candidate,
+                subject,
+                store,
+                sectors,
+                report,
+                retrained=retrained,
+                with_held_out=p.held_out != "none",
+            )
+        found.append(
+            Judged(
+                subject.name,
+                candidate.label,
+                candidate.geometry(subject).pixel_size,
+                measured,
+                p.held_out,
+                candidate.checkpoint.fills_wedge,
+            )
+        )
+    return found
+
+
+def _spreads(
+    table: Path, candidates: Sequence[Candidate], subjects: Sequence[Subject], folder: Path
+) -> None:
+    """Write the spread's volumes, and note the first network's in the table."""
+    for number, candidate in enumerate(candidates):
+        for subject in subjects:
+            letter = f"_{LETTERS[number % 26]}" if number else ""
+            path = folder / f"{subject.name}_spread{letter}.mrc"
+            with progress_bar(f"{subject.name}: spread", 1) as bar:
+                write_spread(candidate, subject, path, bar.update)
+            if number == 0:
+                update(table, subject.tomogram.index, {"rlnSpreadTomoName": path})
+
+
+def _report(
+    folder: Path, parameters: ValidateParameters, judged: Sequence[Judged], said: Findings
+) -> Findings:
+    """Write the page, the figures and the paragraph for a paper; return all that was found."""
+    found = Findings(list(said.all))
+    for one in judged:
+        found.add(one.findings().all)
+    models = list(dict.fromkeys(one.model for one in judged))
+    lead = [
+        " ".join(three_sentences([one for one in judged if one.model == model])) for model in models
+    ]
+    rows = [_cells(one) for one in judged]
+    write_page(
+        folder / REPORT,
+        "Validation of restored tomograms",
+        f"{parameters.star_file}: {counted(len({one.tomogram for one in judged}), 'tomogram')}, "
+        f"{counted(len(models), 'network')}",
+        COLUMNS,
+        rows,
+        [_section(one, judged) for one in judged],
+        lead=lead,
+        note=LIMIT,
+        words=LIGHTS,
+    )
+    write_figures(
+        folder / FIGURES,
+        {
+            "status": STATUS[found.worst],
+            "version": package_version(),
+            "sentences": lead,
+            "limit": LIMIT,
+            "lights": {light.name: light.limits for light in (LOST, THROUGH, FILL, IMPRINT)},
+            "results": [figures_of(one) for one in judged],
+        },
+    )
+    with atomic_path(folder / METHODS) as temporary:
+        temporary.write_text(methods(parameters, lead) + "\n", encoding="utf-8")
+    show_table(f"{parameters.star_file}: {counted(len(judged), 'result')}", COLUMNS, rows)
+    for severity in ("refusal", "warning"):
+        for text, names in Findings(found.all).grouped(severity).items():
+            told = f" ({', '.join(names)})" if names else ""
+            log.warning("%s%s", text, told)
+    return found
+
+
+def _cells(one: Judged) -> list[str]:
+    m, at = one.measured, restored_at(one).get("network", {})
+    end = m.kept.resolution(one.pixel_size)
+    return [
+        f"{one.tomogram}, {one.model}",
+        LIGHTS[one.findings().worst or "clean"],
+        f"{end:.0f} A" if end else "nowhere",
+        f"{100 * float(m.residual.signal_lost.value):.0f} %",
+        f"{100 * float(m.residual.noise_through.value):.0f} %",
+        *(at.get(resolution, "-") for resolution in RESOLUTIONS),
+        f"{100 * m.imprint.noise:.0f} %",
+    ]
+
+
+def _section(one: Judged, judged: Sequence[Judged]) -> Section:
+    findings = one.findings()
+    beside = [other for other in judged if other.tomogram == one.tomogram]
+    parts: list[Slides | Picture | Cells] = []
+    if one is beside[0]:
+        parts.append(_slides(beside))
+    parts.append(Picture(draw_curves(one), CURVES))
+    at = restored_at(one)
+    if at:
+        rows = [[name, *told.values()] for name, told in at.items()]
+        columns = ["share restored", *(f"{resolution:g} A" for resolution in RESOLUTIONS)]
+        parts.append(Cells(columns, rows, f"Held-out tilts, {HOW[one.held_out]}. {SHARE}"))
+    parts.append(Cells(["power along", "x", "y", "z"], power_rows(one), CONES))
+    return Section(
+        f"{one.tomogram}, {one.model}",
+        findings.worst or "clean",
+        [(_state(finding), finding.text) for finding in findings.all],
+        {light.name: light.limits for light in (LOST, THROUGH, FILL, IMPRINT)},
+        parts,
+    )
+
+
+def _state(finding: Finding) -> str:
+    """How a finding is marked: a light that is green is no mere note."""
+    is_light = finding.severity == "remark" and finding.measured is not None
+    return "clean" if is_light else finding.severity
+
+
+def _slides(beside: Sequence[Judged]) -> Slides:
+    """Slices of one tomogram, of all networks side by side."""
+    first = beside[0].measured.pictures
+    columns = {"data": first["data"], "Wiener filter": first["Wiener"]}
+    for one in beside:
+        name = one.model.split(":")[0] if len(beside) > 1 else "restored"
+        columns[name] = one.measured.pictures["result"]
+        if len(beside) == 1:
+            columns["spread (bright: large)"] = -one.measured.pictures["spread"]
+            columns["residual"] = one.measured.pictures["residual"]
+            columns["made of noise"] = one.measured.pictures["noise"]
+    volumes = {name: volume.numpy().astype(np.float32) for name, volume in columns.items()}
+    depth, height, _ = next(iter(volumes.values())).shape
+    places = [(int(part * depth), int(part * height)) for part in PLACES]
+    names = [f"z slice {z}, y slice {y} of the part that was measured" for z, y in places]
+    drawn = slices(volumes, places, beside[0].pixel_size)
+    return Slides(list(zip(names, drawn, strict=True)), SHOWN)
+
+
+def methods(parameters: ValidateParameters, lead: Sequence[str]) -> str:
+    """A paragraph for the methods section of a paper."""
+    p = parameters
+    how = {
+        "none": "Tilts were not held out.",
+        "quick": "Tilts held out at the test had been seen by the network in training.",
+        "full": "Networks for this test were trained anew on data without the held-out tilts"
+        + (f", for {counted(p.epochs, 'epoch')}" if p.epochs else "")
+        + ".",
+    }[p.held_out]
+    share = (
+        f"The outermost {100 * p.held_out_share:g} % of the tilts on either side were held out. "
+    )
+    return (
+        f"Restored tomograms were judged with isonet2 {package_version()} (isonet.py validate) "
+        f"from the two halves of each tomogram. Agreement with the measured signal is the Fourier "
+        f"shell correlation, in the measured region, of one restored half with the other half as "
+        f"measured, over the square root of that of the two halves. "
+        f"{share if p.held_out != 'none' else ''}{how} Errors are by jackknife over slabs of the "
+        f"tomogram. {' '.join(lead)} {LIMIT} Cite: Liu, Zhang, Wang et al., Isotropic "
+        f"reconstruction for electron tomography with deep learning, Nature Communications 13, "
+        f"6482 (2022)."
+    )

@@ -1,0 +1,246 @@
+import html
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from quick import QUICK
+from trained import OPTIONS, checkpoint, save_model
+
+from isonet2 import cli
+from isonet2.commands.refine import refine
+from isonet2.commands.validate import validate
+from isonet2.data.blocks import read_star
+from isonet2.data.star import TomogramTable, update, write_table
+from isonet2.data.tomograms import resolve
+from isonet2.data.volumes import open_volume
+from isonet2.errors import InputError
+from isonet2.networks import build_network
+from isonet2.parameters import RefineParameters, ValidateParameters
+from isonet2.parameters.command_line import parse, words_of
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.physics.fourier import spectrum
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.usage import Usage
+from isonet2.runs.candidate import Candidate
+from isonet2.runs.retraining import without_held_out
+from isonet2.runs.subject import subject_of
+from isonet2.trust.regions import held_out_part
+
+CPU = {"gpuID": "cpu", "ncpus": 1, "mixed_precision": False}
+
+
+def told(folder):
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def lights(result):
+    return {found["kind"]: found["severity"] for found in result["findings"]}
+
+
+@pytest.fixture
+def copying(tmp_path):
+    """A network that returns its input."""
+    return save_model(tmp_path / "copy.pt")
+
+
+@pytest.fixture(scope="module")
+def project(halves, tmp_path_factory):
+    """Two networks that copy, judged on a pair of halves: status and folder."""
+    folder = tmp_path_factory.mktemp("project")
+    frame = pd.DataFrame(
+        {
+            "rlnIndex": [1],
+            "rlnTomoReconstructedTomogramHalf1": [halves[0]],
+            "rlnTomoReconstructedTomogramHalf2": [halves[1]],
+            "rlnPixelSize": [10.0],
+        }
+    )
+    write_table(folder / "tomograms.star", frame)
+    models = (save_model(folder / "copy.pt"), save_model(folder / "shifted.pt", shift=0.5))
+    return judge(folder, *models), folder
+
+
+def judge(folder, *models):
+    return validate(
+        ValidateParameters(
+            star_file=folder / "tomograms.star", models=models, output_dir=folder / "seen", **CPU
+        )
+    )
+
+
+def test_a_network_that_copies_is_red_for_the_noise_it_lets_through(project):
+    status, folder = project
+    assert status == 2
+    result, _ = told(folder / "seen")["results"]
+    assert lights(result)["noise let through"] == "refusal"
+    through = result["residual"]["noise let through without signal"]["value"]
+    assert through == pytest.approx(1, abs=0.05)
+    gain = np.array(result["kept signal"]["gain"]["value"][2:6], float)
+    assert gain == pytest.approx(1, abs=0.15)
+
+
+def test_networks_stand_side_by_side_above_the_limit(project):
+    _, folder = project
+    found = told(folder / "seen")
+    page = (folder / "seen/report.html").read_text(encoding="utf-8")
+    assert [result["model"][0] for result in found["results"]] == ["A", "B"]
+    assert page.count('type="range"') == 1
+    assert page.count("data:image/png;base64,") == 5 + 2
+    assert all(lead.count(". ") == 2 and html.escape(lead) in page for lead in found["sentences"])
+    assert len(found["sentences"]) == 2
+    assert page.index(found["sentences"][0][:40]) < page.index(found["limit"][:40])
+    assert page.index(found["limit"][:40]) < page.index("<section")
+
+
+def test_the_page_asks_for_nothing(project):
+    _, folder = project
+    page = (folder / "seen/report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_the_spread_of_a_network_that_copies_is_that_of_the_halves(project, halves):
+    _, folder = project
+    row = read_star(folder / "tomograms.star").blocks[""].to_dict("records")[0]
+    path = folder / "seen/TS_01_spread.mrc"
+    assert resolve(str(row["rlnSpreadTomoName"]), folder / "tomograms.star") == path
+    assert (folder / "seen/TS_01_spread_B.mrc").exists()
+    first, second = (open_volume(half).read() for half in halves[:2])
+    inside = (slice(8, -8),) * 3
+    expected = np.sqrt(np.mean((first - second)[inside] ** 2) / 4)
+    spread = open_volume(path).read()[inside]
+    assert np.sqrt(np.mean(spread**2)) == pytest.approx(expected, rel=0.15)
+
+
+def test_what_was_computed_is_not_computed_again(project, monkeypatch):
+    _, folder = project
+    before = told(folder / "seen")["results"][0]
+
+    def never(*_, **__):
+        raise AssertionError("the network was applied again")
+
+    monkeypatch.setattr("isonet2.runs.candidate.restore", never)
+    monkeypatch.setattr("isonet2.runs.spread_volume.restore", never)
+    words = [
+        "validate",
+        "tomograms.star",
+        "copy.pt",
+        "-o",
+        "seen",
+        "--gpuID",
+        "cpu",
+        "--ncpus",
+        "1",
+    ]
+    monkeypatch.chdir(folder)
+    assert cli.main([*words, "--mixed_precision", "False"]) == 2
+    (after,) = told(folder / "seen")["results"]
+    assert after | {"model": ""} == before | {"model": ""}
+    assert "isonet2" in (folder / "seen/methods.txt").read_text(encoding="utf-8")
+
+
+def other_voxels(star, copying):
+    loaded = Checkpoint.load(copying)
+    network = loaded.network()
+    checkpoint(network, pixel_size=5.0).save(copying)
+
+
+def other_ctf(star, copying):
+    network = build_network("unet-small", **OPTIONS)
+    usage = Usage(32, CtfTreatment(mode="network"))
+    Checkpoint("isonet2-n2n", True, True, "unet-small", usage, network.state_dict(), OPTIONS).save(
+        copying
+    )
+    update(star, 1, {"rlnDefocus": None})
+
+
+def without_halves(star, copying):
+    frame = pd.DataFrame({"rlnIndex": [1], "rlnTomoName": [star.parent / "x.mrc"]})
+    write_table(star, frame)
+
+
+BAD = {
+    "no network": ({}, lambda star, model: model.unlink(), "copy.pt"),
+    "no halves": ({}, without_halves, "lists no two halves"),
+    "voxels": ({}, other_voxels, "was trained on voxels of 5 A"),
+    "ctf": ({}, other_ctf, "rlnDefocus is empty"),
+    "no recipe": ({"held_out": "full"}, lambda star, model: None, "no recipe"),
+    "no such tomogram": ({"tomo_idx": "7"}, lambda star, model: None, "tomo_idx 7"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_judged_is_said_before_any_work(case, star, copying, monkeypatch):
+    options, spoil, words = BAD[case]
+    spoil(star, copying)
+    parameters = ValidateParameters(star_file=star, models=(copying,), **CPU, **options)
+    with pytest.raises(InputError, match=words) as caught:
+        validate(parameters)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (star.parent / "validate").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["t.star"], "models"),
+        (["t.star", "a.pt", "a.pt"], "twice"),
+        (["t.star", "a.pt", "--epochs", "3"], "held_out full"),
+        (["t.star", "a.pt", "--held_out_share", "0.9"], "held_out_share"),
+    ],
+)
+def test_bad_words_are_refused(words, said):
+    with pytest.raises(InputError, match=said):
+        parse(words, ValidateParameters)
+
+
+def test_networks_are_named_one_after_the_other():
+    words = ["t.star", "my net.pt", "b.pt", "--gpuID", "cpu"]
+    parameters = parse(words, ValidateParameters)
+    assert [path.name for path in parameters.models] == ["my net.pt", "b.pt"]
+    assert parse(words_of(parameters)[1:], ValidateParameters) == parameters
+    for words in (
+        ["t.star", "--models", "my net.pt", "b.pt"],
+        ["t.star", "--models=[my net.pt,b.pt]"],
+    ):
+        assert parse([*words, "--gpuID", "cpu"], ValidateParameters) == parameters
+
+
+@pytest.mark.slow
+def test_held_out_tilts_are_learned_without_them(star, monkeypatch):
+    update(star, 1, {"rlnNumberSubtomo": 2})
+    (path,) = refine(RefineParameters(star_file=star, epochs=1, mw_weight=20, **QUICK))
+    candidate = Candidate.load(path, "A", [torch.device("cpu")], mixed_precision=False)
+    subject = subject_of(TomogramTable.read(star).tomograms[0])
+    kept = subject.kept(0.3)
+    assert kept == ((-42.0, 42.0),)
+
+    def train_anew(epochs):
+        return without_held_out(
+            candidate, [subject], [kept], star.parent, epochs=epochs, gpuID="cpu", ncpus=1
+        )
+
+    network = train_anew(2)
+    told = Checkpoint.load(network)
+    assert told.epoch == 2
+    assert told.parameters["mw_weight"] == 20
+    assert told.parameters["cube_size"] == 32
+    (row,) = TomogramTable.read(network.parents[1] / "tomograms.star").tomograms
+    assert (row.tilt_min, row.tilt_max) == (-42, 42)
+    part = held_out_part((48, 56, 64), ((-60.0, 60.0),), kept, 40)[:, None]
+    for given, left in zip(
+        (subject.tomogram.half1, subject.tomogram.half2), (row.half1, row.half2), strict=True
+    ):
+        before, after = (
+            spectrum(torch.from_numpy(open_volume(file).read())).abs().square()
+            for file in (given, left)
+        )
+        shown = part.expand(before.shape)
+        share = after[shown].sum() / after.sum(), before[shown].sum() / before.sum()
+        assert share[0] < 1e-6 * share[1]
+    monkeypatch.setattr("isonet2.runs.retraining.train", None)
+    assert train_anew(2) == network
+    assert train_anew(1) == network
