@@ -7,6 +7,7 @@ import time
 import pytest
 from gui_app import visiting
 
+from isonet2.data.run_folder import networks, previews
 from isonet2.errors import InputError
 from isonet2.gui import documents
 from isonet2.gui.advice import kind_of_failure
@@ -15,7 +16,7 @@ from isonet2.gui.components.log_view import AT_ONCE, FIRST, coloured, read_on
 from isonet2.gui.components.notifier import ended
 from isonet2.gui.overview import Entry, bytes_in_words, duration, entries
 from isonet2.gui.project import Project, Remembered
-from isonet2.gui.run_files import histories, networks, parameters_compared, previews
+from isonet2.gui.run_files import curves, parameters_compared
 from isonet2.gui.trash import empty, trash_of
 from isonet2.jobs import Jobs, start
 
@@ -184,7 +185,7 @@ def test_what_went_wrong_is_told_from_the_last_words(reason, lines, kind):
 def test_curves_of_a_run_that_is_writing_them_are_read(place):
     (place.folder / "history.csv").write_text("epoch,loss,held_out\n1,0.5,\n2,0.25,0.3\n")
     (place.folder / "history_bad.csv").write_text("")
-    found = histories(place.folder)
+    found = curves(place.folder)
     assert list(found) == ["history"]
     assert found["history"]["loss"] == [0.5, 0.25]
     assert found["history"]["held_out"][1] == 0.3

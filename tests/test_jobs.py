@@ -14,9 +14,9 @@ from preparing import volume
 
 from isonet2.data.processes import Process
 from isonet2.data.progress import ProgressFile
+from isonet2.data.run_folder import BATCH, CANCEL, CLAIM, STATE
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, gpus, start
-from isonet2.jobs.records import BATCH, CANCEL, CLAIM, STATE
 from isonet2.jobs.waiting import MADE, MADE_BY, NOTED
 from isonet2.parameters import (
     COMMANDS,

@@ -14,11 +14,12 @@ import pytest
 from job_helpers import ended, offer, python, soon
 
 from isonet2.data.processes import start_ticks
+from isonet2.data.run_folder import STATE
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, descendants, gpus, start
 from isonet2.jobs import runner as runners
-from isonet2.jobs.records import STATE, Job
+from isonet2.jobs.records import Job
 from isonet2.parameters import DeconvParameters, PsfParameters
 
 WAIT = "import time; print('on', flush=True); time.sleep(60)"

@@ -27,6 +27,7 @@ from isonet2.parameters.base import shown
 from isonet2.parameters.describe import default_text, metavar, sentences
 from isonet2.parameters.help import page
 from isonet2.parameters.names import ALIASES, spellings
+from isonet2.parameters.record import record_of
 
 MODELS: list[type[Parameters]] = [
     PrepareStarParameters,
@@ -392,3 +393,25 @@ def test_records_are_found_by_paths_written_as_text(tmp_path):
     parameters = make(RefineParameters, epochs=3)
     path = write_parameters(parameters, str(tmp_path / "new"))
     assert read_parameters(str(path)) == parameters
+
+
+def test_no_record_that_says_otherwise_is_lost(tmp_path):
+    """Several commands that write into one folder, and one with other values in turns."""
+
+    def deconvolved(**values):
+        write_parameters(DeconvParameters(star_file="t.star", **values), tmp_path)
+
+    deconvolved()
+    deconvolved(tomo_idx="2", ncpus=3)  # a task of an array: the same work
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+    for _ in range(3):
+        deconvolved(snrfalloff=0.5)
+        write_parameters(MakeMaskParameters(star_file="t.star"), tmp_path)
+        deconvolved()
+    records = {path.name: read_parameters(path) for path in tmp_path.iterdir()}
+    assert sorted(records) == ["params.1.yaml", "params.2.yaml", "params.3.yaml", "params.yaml"]
+    said = [(one.command, getattr(one, "snrfalloff", None)) for one in records.values()]
+    assert set(said) == {("deconv", 1.0), ("deconv", 0.5), ("make_mask", None)}
+    assert record_of(tmp_path, "deconv").name == "params.yaml"
+    assert read_parameters(record_of(tmp_path, "make_mask")).command == "make_mask"
+    assert record_of(tmp_path, "predict") is None

@@ -71,7 +71,8 @@ def _row(job: Job) -> Sequence[str]:
 def _row_of_run(folder: Path, told: Progress, project: Path) -> Sequence[str]:
     place = str(folder.relative_to(project))
     running = told if told.state == "running" else None
-    return ("", told.command, place, told.state, _done(running), _left(running), "", told.message)
+    said = told.message.partition("\n")[0]
+    return ("", told.command, place, told.state, _done(running), _left(running), "", said)
 
 
 def _done(told: Progress | None) -> str:

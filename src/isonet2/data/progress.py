@@ -1,4 +1,8 @@
-"""What a run tells of itself while it works: `progress.json` beside its results."""
+"""What a run tells of itself while it works: `progress.json` beside its results.
+
+Of several runs in one folder the one that began last has that file. One that still works goes on in
+a file of its own name; of a command that has ended there the last word is kept in another.
+"""
 
 import json
 import logging
@@ -14,11 +18,11 @@ from typing import Any, Literal, Self
 
 from isonet2.data.files import atomic_path
 from isonet2.data.processes import Process
+from isonet2.data.run_folder import PROGRESS, PROGRESSES, last_word_of, progress_of
 from isonet2.errors import InputError
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "progress.json"
 PAUSE = 1.0
 """Seconds between two writings."""
 BEAT = 15.0
@@ -81,6 +85,10 @@ class Progress:
     device_memory: int | None = None
     message: str = ""
 
+    def is_of(self, other: "Progress") -> bool:
+        """Whether both are of one run."""
+        return (self.process, self.started) == (other.process, other.started)
+
     @property
     def part(self) -> float | None:
         """Part of the work that is done, 0 to 1; None where it is not known."""
@@ -94,7 +102,7 @@ class Progress:
 
 @dataclass
 class ProgressFile:
-    """Writes `progress.json` while a block runs, and how the block ended when it ends.
+    """Writes what a run tells while a block runs, and how the block ended when it ends.
 
     A thread writes, at most once a second, so that a slow disk never holds up the work; a disk
     that refuses is spoken of once. A block that raises KeyboardInterrupt was `cancelled`, one that
@@ -121,6 +129,7 @@ class ProgressFile:
 
     def __enter__(self) -> Self:
         now = time.time()
+        _make_room(self.folder, self.command)
         self._now = Progress(
             command=self.command,
             process=Process.of(os.getpid()),
@@ -128,7 +137,7 @@ class ProgressFile:
             updated=now,
             parameters=self.parameters,
         )
-        self._write()
+        self._write(self.folder / PROGRESS)
         self._thread = threading.Thread(target=self._keep_writing, name="progress", daemon=True)
         self._thread.start()
         return self
@@ -151,6 +160,8 @@ class ProgressFile:
         left = 0.0 if state == "succeeded" else None
         self._now = replace(self._now, state=state, message=said[:LAST_WORDS], seconds_left=left)
         self._write()
+        if self._place().name != PROGRESS:
+            _put_by(self._place(), self._now, read_progress(self.folder))
 
     def report(self, **news: Any) -> None:
         """Note what has changed: fields of `Progress` by name; it is written within a second."""
@@ -176,13 +187,21 @@ class ProgressFile:
                 self._write()
                 told, last = now, time.monotonic()
 
-    def _write(self) -> None:
+    def _place(self) -> Path:
+        """The file of this run: `progress.json`, unless a later run has taken that."""
+        path = self.folder / PROGRESS
+        there = read_progress(path)
+        if there is None or there.is_of(self._now):
+            return path
+        return self.folder / _own_name(self._now)
+
+    def _write(self, path: Path | None = None) -> None:
         record = asdict(replace(self._now, updated=time.time()))
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
                 record[name] = None
         try:
-            with atomic_path(self.folder / FILE_NAME) as temporary:
+            with atomic_path(path or self._place()) as temporary:
                 temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         except (OSError, InputError) as error:
             if not self._refused:
@@ -205,7 +224,7 @@ def read_progress(path: Path) -> Progress | None:
         without a last word is `lost`: its process is gone, or, on another host, it has been silent
         for two minutes.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = path / PROGRESS if path.is_dir() else path
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         known = {f.name for f in fields(Progress)}
@@ -223,11 +242,45 @@ def _is_lost(progress: Progress) -> bool:
     return time.time() - progress.updated > SILENCE if lives is None else not lives
 
 
-def find_progress(project: Path) -> dict[Path, Progress]:
-    """What runs tell of themselves in the folders of a project and in those below, by folder."""
+def _own_name(told: Progress) -> str:
+    return progress_of(told.command, told.process.pid, told.process.ticks)
+
+
+def _make_room(folder: Path, command: str) -> None:
+    """Leave `progress.json` to a run that begins, and keep what other runs tell."""
+    for path in sorted(folder.glob(PROGRESSES)):
+        told = read_progress(path)
+        if told is None:
+            continue
+        if told.state == "running" and path.name == PROGRESS:
+            with suppress(OSError):
+                path.rename(folder / _own_name(told))
+        elif told.command == command and told.state != "running" and path.name != PROGRESS:
+            path.unlink(missing_ok=True)
+        elif told.command != command and told.state != "running":
+            with suppress(OSError):
+                path.rename(folder / last_word_of(told.command))
+
+
+def _put_by(path: Path, told: Progress, later: Progress | None) -> None:
+    """Keep the end of a run that another one has followed, unless that says as much."""
+    if told.state == "succeeded" and later is not None and later.command == told.command:
+        path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        path.rename(path.with_name(last_word_of(told.command)))
+
+
+def progresses(folder: Path) -> list[Progress]:
+    """What all runs in a folder tell of themselves, the one that began last before the others."""
+    told = [read_progress(path) for path in folder.glob(PROGRESSES)]
+    return sorted((one for one in told if one is not None), key=lambda one: -one.started)
+
+
+def find_progress(project: Path) -> list[tuple[Path, Progress]]:
+    """What runs tell of themselves in the folders of a project and in those below, with folders."""
     places = [place for folder in _folders_in(project) for place in (folder, *_folders_in(folder))]
-    told = {place: read_progress(place / FILE_NAME) for place in places}
-    return {place: progress for place, progress in told.items() if progress is not None}
+    return [(place, told) for place in places for told in progresses(place)]
 
 
 def _folders_in(folder: Path) -> list[Path]:

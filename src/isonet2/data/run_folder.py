@@ -1,14 +1,27 @@
-"""Folders of results: the name of every file in them, and earlier runs set aside whole."""
+"""Folders of results and of jobs: the name of every file in them, and earlier runs set aside whole.
 
+What `params.yaml` is called, `parameters/record.py` says, which writes it.
+"""
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from isonet2.data.files import locked, make_folder
-from isonet2.data.progress import FILE_NAME as PROGRESS
 from isonet2.errors import InputError
 
+PROGRESS, PROGRESSES = "progress.json", "progress*.json"
+"""What the run that began last tells of itself; this, and the same of others in the folder."""
+JOB, CARD, STATE, BATCH = "job.json", "card.json", "state.json", "batch.json"
+"""Of a job: what to run, what people write on it, where it stands, its number at a scheduler."""
+CLAIM, CANCEL = "claimed", "cancel"
+"""Of a job: who has taken it, and that somebody wants it to end."""
+LOG, RUNNER_LOG, SCRIPT = "log.txt", "runner.txt", "script.sh"
+"""Of a job: all that its command says; what its runner says; its batch script."""
+HIDDEN = ".isonet"
+"""Folder in a project that holds what belongs to no single job."""
 EARLIER = "earlier_"
 """How the folders begin that earlier runs are set aside in."""
 TRAINED = (
@@ -183,3 +196,93 @@ class RunFolder:
         for note in self.path.glob(".unfinished_*"):
             note.unlink()
         return aside
+
+
+def progress_of(command: str, pid: int, ticks: int) -> str:
+    """Name of the progress of a run that still works where a later one has begun."""
+    return f"progress.{command}.{pid:x}-{max(ticks, 0):x}.json"
+
+
+def last_word_of(command: str) -> str:
+    """Name of the progress of a command that has ended where another one has followed."""
+    return f"progress.{command}.json"
+
+
+def kept_state(folder: Path, attempt: int) -> Path:
+    """Where an attempt at a job stood, once there is another."""
+    return folder / f"state.{attempt}.json"
+
+
+def attempts(folder: Path) -> int:
+    """How many attempts at a job were there before."""
+    return len(list(folder.glob("state.*.json")))
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewFile:
+    """What a network restored of a tomogram while it was learning.
+
+    Attributes
+    ----------
+    name
+        The tomogram, and the part of it where there are two networks.
+    epoch
+        After which.
+    picture
+        PNG file.
+    volume
+        The restored tomogram; None where it is gone.
+    """
+
+    name: str
+    epoch: int
+    picture: Path
+    volume: Path | None
+
+
+_PREVIEW = re.compile(r"(?P<name>.+)_epoch(?P<epoch>\d+)")
+_VOLUMES = (".mrc", ".rec", ".tif", ".h5", ".zarr")
+
+
+def previews(folder: Path) -> list[PreviewFile]:
+    """Previews in a folder, by tomogram and epoch."""
+    found = []
+    for path in folder.glob("*_epoch*.png"):
+        told = _PREVIEW.fullmatch(path.stem)
+        if told is not None:
+            volume = path.with_suffix(".mrc")
+            there = volume if volume.exists() else None
+            found.append(PreviewFile(told["name"], int(told["epoch"]), path, there))
+    return sorted(found, key=lambda preview: (preview.name, preview.epoch))
+
+
+def histories(folder: Path) -> list[Path]:
+    """Histories of a run's networks."""
+    return sorted([*folder.glob("history.csv"), *folder.glob("history_*.csv")])
+
+
+def networks(folder: Path) -> list[Path]:
+    """Trained networks in a folder: the last one first, then the best, then those of epochs."""
+
+    def order(path: Path) -> tuple[int, float]:
+        kind = 2 if "_epoch" in path.name else 1 if "_best_" in path.name else 0
+        return kind, -path.stat().st_mtime
+
+    return sorted(folder.glob("network_*.pt"), key=order)
+
+
+def volumes(folder: Path) -> list[Path]:
+    """Volumes that a command wrote into its folder, other than previews."""
+    found = (path for path in folder.glob("*") if path.suffix in _VOLUMES)
+    return sorted(path for path in found if "_epoch" not in path.stem and path.name[0] != ".")
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Pictures that a command wrote beside its volumes, other than previews and curves."""
+    seen = (path for path in sorted(folder.glob("*.png")) if "_epoch" not in path.stem)
+    return [path for path in seen if not path.stem.startswith("loss")]
+
+
+def reports(folder: Path) -> list[Path]:
+    """Reports for people that a command wrote."""
+    return sorted(folder.glob("*.html"))

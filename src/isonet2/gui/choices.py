@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isonet2.data.blocks import is_missing, read_star
+from isonet2.data.run_folder import networks
 from isonet2.data.star import find_table
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form
 from isonet2.gui.overview import TRAININGS
 from isonet2.gui.project import Project
-from isonet2.gui.run_files import networks
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 from isonet2.parameters.commands import COMMANDS

@@ -12,7 +12,7 @@ from isonet2.jobs import Job, Jobs
 
 TRAININGS = frozenset({"denoise", "refine"})
 RUN = "run:"
-"""Beginning of the key of a run that was started in a terminal; its folder follows."""
+"""Beginning of the key of a run that was started in a terminal; its folder and start follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Entry:
     Attributes
     ----------
     key
-        Number of a job, or `run:` and the folder of a run.
+        Number of a job, or `run:` and folder and start of a run.
     title
         Its name, or the kind where nobody gave it one.
     place
@@ -71,7 +71,13 @@ def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
     title = t("jobs.terminal", command=told.command)
     line = progress_words(told) if told.state == "running" else told.message
     part = (told.part or 0.0) if told.state == "running" else -1.0
-    return Entry(f"{RUN}{place}", title, place, told.command, told.state, line, part)
+    key = f"{RUN}{place}@{told.started:.0f}"
+    return Entry(key, title, place, told.command, told.state, line, part)
+
+
+def folder_of_run(key: str) -> str:
+    """Folder of a run, from the project, by its key."""
+    return key.removeprefix(RUN).rpartition("@")[0]
 
 
 def progress_words(told: Progress) -> str:

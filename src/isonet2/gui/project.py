@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from isonet2.data.files import atomic_path, locked
+from isonet2.data.run_folder import HIDDEN
 from isonet2.errors import InputError
-from isonet2.jobs.records import HIDDEN
 
 
 class OutsideError(InputError):

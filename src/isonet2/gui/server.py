@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 
+from isonet2.data.run_folder import HIDDEN
 from isonet2.errors import InputError
 from isonet2.gui.guard import Access, Guard
 from isonet2.gui.project import Project, Remembered
-from isonet2.jobs.records import HIDDEN
 
 FIRST_PORT = 8765
 LOOPBACK = "127.0.0.1"

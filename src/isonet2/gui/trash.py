@@ -4,8 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from isonet2.data.run_folder import HIDDEN
 from isonet2.gui.project import Project
-from isonet2.jobs.records import HIDDEN
 
 
 @dataclass(frozen=True, slots=True)

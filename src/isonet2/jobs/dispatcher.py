@@ -14,10 +14,11 @@ from pathlib import Path
 
 from isonet2.data.files import locked
 from isonet2.data.processes import Process
+from isonet2.data.run_folder import STATE
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, gpus, start
 from isonet2.jobs.lanes import LOCAL
-from isonet2.jobs.records import STARTING, STATE, Job, give_up
+from isonet2.jobs.records import STARTING, Job, give_up
 from isonet2.jobs.store import Jobs
 
 PAUSE = 1.0

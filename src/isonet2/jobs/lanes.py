@@ -17,14 +17,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from isonet2.data.run_folder import BATCH, HIDDEN, SCRIPT
 from isonet2.errors import InputError
 from isonet2.jobs import start
-from isonet2.jobs.records import BATCH, HIDDEN, Job, Status, read_json, write_json
+from isonet2.jobs.records import Job, Status, read_json, write_json
 from isonet2.parameters.record import content_of
 
 LOCAL = "local"
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPT = "script.sh"
 FRESH = 10.0
 """Seconds for which an answer of a scheduler is good."""
 UNKNOWN = 60.0
@@ -224,7 +224,9 @@ def load(name: str, project: Path) -> Lane:
     if strange := told.keys() - known:
         raise InputError(f"{path}: {', '.join(sorted(strange))} is not known of a lane")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    values["request"] = {k: str(v) for k, v in told.get("request", {}).items()}
+    values["request"] = {
+        k: clock(v) if k == "time" else str(v) for k, v in told.get("request", {}).items()
+    }
     try:
         return Lane(**values | {"name": name})
     except TypeError as error:
@@ -286,6 +288,13 @@ def _with_answer(job: Job, said: Mapping[str, Any]) -> Job:
         return job if job.status == "running" else replace(job, reason=f"{job.reason}; {told}")
     how: dict[str, Status] = {"cancelled": "cancelled", "failed": "failed"}
     return replace(job, status=how.get(status, "lost"), reason=f"the scheduler says {told}")
+
+
+def clock(value: object) -> str:
+    """A time as it was written: YAML reads 48:00:00 without quotes as a number of seconds."""
+    if not isinstance(value, int):
+        return str(value)
+    return f"{value // 3600}:{value // 60 % 60:02}:{value % 60:02}"
 
 
 def _is_empty(line: str, values: Mapping[str, str]) -> bool:

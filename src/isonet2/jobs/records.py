@@ -11,13 +11,9 @@ from typing import Any, Literal
 
 from isonet2.data.files import atomic_path
 from isonet2.data.processes import Process
-from isonet2.data.progress import Progress, read_progress
+from isonet2.data.progress import Progress, progresses
+from isonet2.data.run_folder import BATCH, CANCEL, CARD, CLAIM, JOB, LOG, STATE, kept_state
 from isonet2.errors import InputError
-
-JOB, CARD, STATE, BATCH = "job.json", "card.json", "state.json", "batch.json"
-CLAIM, CANCEL, LOG = "claimed", "cancel", "log.txt"
-HIDDEN = ".isonet"
-"""Folder in a project that holds what belongs to no single job."""
 
 BEAT = 5.0
 """Seconds between two signs of life of a runner."""
@@ -136,10 +132,13 @@ class Job:
 
     def progress(self) -> Progress | None:
         """What the command tells of itself; None before it does, or where it never does."""
-        told = read_progress(self.results)
-        if told is None or self.started is None or told.updated < self.started:
+        if self.started is None:
             return None
-        return told
+        for told in progresses(self.results):
+            ours = self.argv[0] != "isonet.py" or told.command == self.argv[1]
+            if ours and told.started >= self.started:
+                return told
+        return None
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -245,7 +244,7 @@ def put_back(folder: Path, *, batch: bool = True) -> None:
     Its number at a scheduler that starts it again by itself stays, without `batch`.
     """
     number = 1
-    while (kept := folder / f"state.{number}.json").exists():
+    while (kept := kept_state(folder, number)).exists():
         number += 1
     with suppress(FileNotFoundError):
         (folder / STATE).rename(kept)

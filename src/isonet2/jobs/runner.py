@@ -21,14 +21,12 @@ from typing import Any
 
 from isonet2.data.files import atomic_path
 from isonet2.data.processes import Process
+from isonet2.data.run_folder import CANCEL, CLAIM, STATE, attempts
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, gpus, start
 from isonet2.jobs.lanes import LOCAL
 from isonet2.jobs.records import (
     BEAT,
-    CANCEL,
-    CLAIM,
-    STATE,
     Job,
     Status,
     put_back,
@@ -135,7 +133,7 @@ class Runner:
         return [part for part in seen.split(",") if part]
 
     def _attempt(self) -> int:
-        return 1 + len(list(self.job.folder.glob("state.*.json")))
+        return 1 + attempts(self.job.folder)
 
     def _program(self) -> list[str]:
         """What runs the command: in a lane this Python, which the lane chose."""

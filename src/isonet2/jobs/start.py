@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isonet2.data.files import locked, make_folder
+from isonet2.data.run_folder import HIDDEN, LOG, RUNNER_LOG
 from isonet2.errors import InputError
 from isonet2.jobs import gpus
 from isonet2.jobs.gpus import Gpu
-from isonet2.jobs.records import HIDDEN, Job
+from isonet2.jobs.records import Job
 
 DISPATCHER = "dispatcher"
 """Whose lock, in the hidden folder, says that a dispatcher is at work."""
@@ -20,7 +21,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 def runner(folder: Path) -> subprocess.Popen[bytes]:
     """Start the runner of a job."""
-    return _detached(runner_words(folder), folder / "runner.txt")
+    return _detached(runner_words(folder), folder / RUNNER_LOG)
 
 
 def dispatcher(project: Path) -> None:
@@ -31,7 +32,7 @@ def dispatcher(project: Path) -> None:
             pass
     except InputError:
         return  # one is at work, and looks once more before it leaves
-    _detached([*PYTHON, "-m", "isonet2.jobs.dispatcher", str(project)], hidden / "log.txt")
+    _detached([*PYTHON, "-m", "isonet2.jobs.dispatcher", str(project)], hidden / LOG)
 
 
 def runner_words(folder: Path) -> list[str]:

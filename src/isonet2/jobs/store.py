@@ -13,14 +13,11 @@ from typing import Any
 
 from isonet2.data.files import atomic_path, locked, make_folder
 from isonet2.data.progress import Progress, find_progress
+from isonet2.data.run_folder import CANCEL, CARD, HIDDEN, JOB
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, lanes, making, start
 from isonet2.jobs.lanes import LOCAL
 from isonet2.jobs.records import (
-    CANCEL,
-    CARD,
-    HIDDEN,
-    JOB,
     Job,
     job_of,
     put_back,
@@ -314,7 +311,7 @@ class Jobs:
             What `list` gave just now, so that it need not be read again.
         """
         own = {job.results for job in (self.list() if known is None else known)}
-        found = [run for run in find_progress(self.project).items() if run[0] not in own]
+        found = [run for run in find_progress(self.project) if run[0] not in own]
         return sorted(found, key=lambda run: run[1].started)
 
     def ask_schedulers(self) -> None:
@@ -395,7 +392,8 @@ class Jobs:
         unready = [other for other in waits if other is not None and other.status != "succeeded"]
         together = all(other.lane == job.lane and other.batch is not None for other in unready)
         if job.lane == LOCAL or not together:
-            start.dispatcher(self.project)
+            if job.lane != LOCAL or not self.paused:
+                start.dispatcher(self.project)
             return
         after = [other.batch for other in unready if other.batch is not None]
         lanes.load(job.lane, self.project).begin(job, after)

@@ -25,6 +25,8 @@ FILE_NAME = "params.yaml"
 _RESERVED = ("command", "version", "made")
 LEFT = 60.0
 """Seconds after which nobody writes a record any more."""
+_ANYHOW = dict.fromkeys(("version", "tomo_idx", "gpuID", "ncpus", "cluster", "resume", "overwrite"))
+"""What says nothing of how a result is made, only of which, where and when."""
 
 
 def package_version() -> str:
@@ -39,6 +41,9 @@ def write_parameters(
     parameters: Parameters, folder: Path | str, made: Mapping[str, object] | None = None
 ) -> Path:
     """Write a complete record of `parameters` that runs the command again.
+
+    A record that is there and says otherwise how results are made is kept as `params.1.yaml`, and
+    so on.
 
     Parameters
     ----------
@@ -68,6 +73,7 @@ def write_parameters(
     _clear(folder)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     beside.write_text(text, encoding="utf-8")
+    _keep_other(path, yaml.safe_load(text))
     beside.replace(path)
     return path
 
@@ -78,6 +84,43 @@ def _clear(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > LEFT:
                 left.unlink()
+
+
+def record_of(folder: Path, command: str) -> Path | None:
+    """The last record that a command has left in a folder."""
+    path = folder / FILE_NAME
+    found = [path, *reversed(_kept(path))] if path.is_file() else []
+    return next((one for one in found if _told(one).get("command") == command), None)
+
+
+def _keep_other(path: Path, record: Mapping[str, Any]) -> None:
+    """Give a record that is about to be replaced a name of its own, where it says other things."""
+    there = _told(path) if path.is_file() else record
+    kept = _kept(path)
+    if any(_alike(there, one) for one in (record, *map(_told, kept))):
+        return
+    number = max((int(one.stem.rpartition(".")[2]) for one in kept), default=0) + 1
+    with suppress(FileNotFoundError):  # another run has done it
+        path.rename(path.with_stem(f"{path.stem}.{number}"))
+
+
+def _kept(path: Path) -> list[Path]:
+    """Earlier records of a folder, the oldest first."""
+    found = path.parent.glob(f"{path.stem}.*{path.suffix}")
+    numbers = {one.stem.rpartition(".")[2]: one for one in found}
+    return [numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int)]
+
+
+def _told(path: Path) -> dict[str, Any]:
+    try:
+        return content_of(path)
+    except InputError:
+        return {}
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records make the same of a tomogram."""
+    return {**one, **_ANYHOW} == {**other, **_ANYHOW}
 
 
 def read_parameters(path: Path | str, command: str | None = None) -> Parameters:

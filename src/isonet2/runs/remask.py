@@ -18,7 +18,7 @@ from isonet2.errors import InputError
 from isonet2.opening.boundaries import boundary_of
 from isonet2.parameters import MakeMaskParameters, read_parameters
 from isonet2.parameters.base import Parameters
-from isonet2.parameters.record import FILE_NAME
+from isonet2.parameters.record import record_of
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.masking import BINNING, specimen_mask
 from isonet2.runs.preview import Preview
@@ -145,9 +145,9 @@ def settings_of(tomogram: Tomogram) -> dict[str, Any]:
     """Settings of `make_mask` that a tomogram's mask was made with; the usual ones if unknown."""
     parameters: Parameters | None = None
     if tomogram.mask is not None:
-        record = tomogram.mask.parent / FILE_NAME
+        record = record_of(tomogram.mask.parent, MakeMaskParameters.command)
         with suppress(InputError):
-            parameters = read_parameters(record) if record.is_file() else None
+            parameters = read_parameters(record) if record is not None else None
     if not isinstance(parameters, MakeMaskParameters):
         return {}
     return {name: getattr(parameters, name) for name in SETTINGS}

@@ -8,8 +8,9 @@ from typing import Any
 
 from nicegui import ui
 
+from isonet2.data.run_folder import histories
 from isonet2.gui.api import file_address
-from isonet2.gui.run_files import CURVES, HISTORIES, histories
+from isonet2.gui.run_files import CURVES, curves
 from isonet2.gui.words import t
 
 EVERY = 2.0
@@ -57,7 +58,7 @@ class Curves:
         await self.look()
 
     def _download(self) -> None:
-        for path in sorted(self.folder.glob(HISTORIES)):
+        for path in histories(self.folder):
             ui.download(file_address(path), path.name)
 
     async def look(self) -> None:
@@ -67,7 +68,7 @@ class Curves:
         if state == self.told:
             return
         self.told = state
-        runs = [await asyncio.to_thread(histories, folder) for folder in folders]
+        runs = [await asyncio.to_thread(curves, folder) for folder in folders]
         series = [
             line
             for number, run in enumerate(runs)
@@ -88,7 +89,7 @@ class Curves:
 
 
 def _state(folders: list[Path]) -> tuple[Any, ...]:
-    found = [path for folder in folders for path in folder.glob(HISTORIES)]
+    found = [path for folder in folders for path in histories(folder)]
     return tuple((str(path), path.stat().st_mtime_ns) for path in found)
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from isonet2.data.run_folder import networks
 from isonet2.errors import InputError
 from isonet2.gui.overview import TRAININGS, bytes_in_words
 from isonet2.gui.project import Project
-from isonet2.gui.run_files import networks
 from isonet2.gui.shell import may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs

@@ -17,7 +17,7 @@ from isonet2.gui.components.preview_view import PreviewView
 from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
 from isonet2.gui.links import see
-from isonet2.gui.overview import RUN, TRAININGS, Entry, entry_of_job, entry_of_run
+from isonet2.gui.overview import RUN, TRAININGS, Entry, entry_of_job, entry_of_run, folder_of_run
 from isonet2.gui.project import Project
 from isonet2.gui.shell import address
 from isonet2.gui.words import t
@@ -55,7 +55,7 @@ class JobView:
             if not key:
                 _nothing(t("jobs.choose"))
             elif key.startswith(RUN):
-                self._show_run(self.project.folder / key.removeprefix(RUN))
+                self._show_run(self.project.folder / folder_of_run(key))
             else:
                 await self._show_job(key)
         await self.look()
@@ -116,9 +116,8 @@ class JobView:
 
     def _read(self) -> tuple[Entry, Job | None]:
         if self.key.startswith(RUN):
-            folder = self.project.folder / self.key.removeprefix(RUN)
-            told = next(told for place, told in self.jobs.runs() if place == folder)
-            return entry_of_run(self.jobs, folder, told), None
+            runs = [entry_of_run(self.jobs, folder, told) for folder, told in self.jobs.runs()]
+            return {entry.key: entry for entry in runs}[self.key], None
         job = self.jobs.show(int(self.key))
         return entry_of_job(job), job
 

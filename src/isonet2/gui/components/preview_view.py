@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nicegui import ui
 
+from isonet2.data.run_folder import PreviewFile, previews
 from isonet2.gui.api import file_address
-from isonet2.gui.run_files import PreviewFile, previews
 from isonet2.gui.words import t
 
 EVERY = 3.0

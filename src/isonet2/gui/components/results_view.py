@@ -5,11 +5,11 @@ from pathlib import Path
 
 from nicegui import ui
 
+from isonet2.data.run_folder import pictures, reports, volumes
 from isonet2.gui.api import file_address
 from isonet2.gui.links import see
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
-from isonet2.gui.run_files import pictures, reports, results
 from isonet2.gui.words import t
 
 EVERY = 4.0
@@ -39,12 +39,12 @@ class ResultsView:
     async def look(self) -> None:
         """Notice what was written."""
         found = await asyncio.to_thread(
-            lambda: tuple(look(self.folder) for look in (results, pictures, reports))
+            lambda: tuple(look(self.folder) for look in (volumes, pictures, reports))
         )
         if found == self.told:
             return
         self.told = found
-        volumes, drawn, written = found
+        made, drawn, written = found
         self.card.set_visibility(any(found))
         self.body.clear()
         with self.body:
@@ -53,7 +53,7 @@ class ResultsView:
                 ui.link(t("results.report", name=path.name), source, new_tab=True)
                 frame = ui.element("iframe").classes("isonet-report")
                 frame.props(f'src="{source}" title="{path.name}" sandbox=""')
-            for path in volumes[:MOST]:
+            for path in made[:MOST]:
                 with ui.row().classes("items-center no-wrap isonet-result"):
                     ui.button(icon="visibility", on_click=lambda path=path: see(path)).props(
                         f'flat round dense aria-label="{t("preview.open")}"'
