@@ -4,6 +4,8 @@ import logging
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from isonet2.errors import InputError
@@ -43,3 +45,16 @@ def slow(parameters):
         return {"rlnMaskName": Path(f"mask_{tomogram.index}.mrc")}
 
     return work
+
+
+def asked(server=None):
+    """Where Dask serves pages, and how it answers who asks for its health."""
+    if server is None:
+        from distributed import get_worker
+
+        server = get_worker().http_server
+    try:
+        urllib.request.urlopen(f"http://{server.address}:{server.port}/health", timeout=20).close()
+    except urllib.error.HTTPError as error:
+        return [server.address, error.code]
+    return [server.address, 200]

@@ -16,7 +16,7 @@ from isonet2.cli import main
 from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import open_volume
-from isonet2.jobs import cluster, gpus
+from isonet2.jobs import cluster, gpus, worker_jobs
 from isonet2.machine.memory import SHARE, memory_limit
 from isonet2.parameters import DeconvParameters, PredictParameters
 from isonet2.runs import each
@@ -165,7 +165,7 @@ def test_a_scheduler_that_runs_is_used(table, tmp_path, caplog):
         ("nowhere", "cluster = nowhere is not allowed: give local, the address"),
         ("none.yaml", "cluster = none.yaml: there is no such file"),
         ("moon.yaml", "moon.yaml: kind must be one of slurm, pbs, sge, lsf, htcondor"),
-        ("odd.yaml", "odd.yaml: corse is not known; see docs/cluster.md"),
+        ("odd.yaml", "odd.yaml: corse is not known of slurm; see docs/cluster.md"),
         ("tcp://127.0.0.1:1", "cluster tcp://127.0.0.1:1: nobody answers there"),
     ],
 )
@@ -190,8 +190,7 @@ def test_a_worker_takes_its_own_gpu_and_its_share(monkeypatch):
     monkeypatch.setenv(SHARE, "4")
     assert memory_limit() == before // 4
     own = each._adapted(PredictParameters(star_file="t.star", model="m.pt", gpuID="0,1"))
-    assert (own.gpuID, own.ncpus) == ("GPU-aaaa0001", 3)
-    assert each._adapted(parameters("o", ncpus=2)).ncpus == 2
+    assert own.gpuID == "GPU-aaaa0001"
 
 
 def test_a_process_for_each_gpu_that_was_chosen(monkeypatch, tmp_path):
@@ -202,7 +201,7 @@ def test_a_process_for_each_gpu_that_was_chosen(monkeypatch, tmp_path):
     monkeypatch.setattr(distributed, "SpecCluster", lambda **options: made.update(options))
 
     def told(ids, tasks=9):
-        cluster._here("local", ids, True, tasks)
+        cluster._here(ids, True, tasks)
         return [worker["options"]["env"][cluster.GPU] for worker in made["workers"].values()]
 
     assert told("2,0") == ["GPU-cccc0003", "GPU-aaaa0001"]
@@ -213,3 +212,71 @@ def test_a_process_for_each_gpu_that_was_chosen(monkeypatch, tmp_path):
         assert worker["options"]["protocol"] == "tls://"
         assert worker["options"]["dashboard"] is False
     gpus.visible.cache_clear()
+
+
+def test_workers_say_nothing_of_their_own_and_open_no_pages(table):
+    """Dask's lines on the terminal, and its HTTP servers, which serve what it knows to anybody."""
+    Path("out").mkdir()
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from isonet2.jobs.cluster import crew; from cluster_work import asked\n"
+        "if __name__ == '__main__':\n"
+        "    before = dict(os.environ)\n"
+        "    with crew('local', None, on_gpus=False, tasks=2) as workers:\n"
+        "        print([page for _, pages in workers.each(asked, [(), ()]) for page in pages])\n"
+        "        print(asked(workers.client.cluster.scheduler.http_server))\n"
+        "    print(dict(os.environ) == before)\n"
+    )
+    script = Path("crew.py")
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, script, Path(__file__).parent], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    workers, scheduler, kept = done.stdout.splitlines()
+    assert workers == "['127.0.0.1', 404, '127.0.0.1', 404]"
+    assert (scheduler, kept) == ("['127.0.0.1', 404]", "True")
+
+
+@pytest.mark.parametrize("kind", worker_jobs.KINDS)
+def test_every_kind_of_scheduler_is_asked_for_what_the_file_says(tmp_path, monkeypatch, kind):
+    """As far as that can be seen without the scheduler."""
+    monkeypatch.setattr(worker_jobs.shutil, "which", lambda program: program)
+    path = tmp_path / "jobs.yaml"
+    path.write_text(
+        f"kind: {kind}\njobs: 3\ncores: 6\nmemory: 48GB\nscratch: {tmp_path}/scratch\n"
+        "prologue: [module load cuda]\n"
+        + ("" if kind == "htcondor" else "queue: fast\naccount: we\nwalltime: 4:00:00\n")
+        + ("" if kind == "htcondor" else "directives: [gpus]\n")
+    )
+    with worker_jobs.from_file(path, 9) as (made, most, _):
+        script = made.job_script()
+    assert most == 3
+    for word in ("module load cuda", "export ISONET2_CORES=6", "--resources tomogram=1"):
+        assert word in script
+    for word in () if kind == "htcondor" else ("fast", "we", "4:00:00", "gpus"):
+        assert word in script
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("cores: many", "jobs.yaml: cores = many: give a number from 1 on"),
+        ("jobs: 0", "jobs.yaml: jobs = 0: give a number from 1 on"),
+        ("memory: lots", "jobs.yaml: Could not interpret 'lots' as a byte unit"),
+        ("interface: none0", "jobs.yaml: .*none0"),
+        ("kind: htcondor\nqueue: a", "jobs.yaml: queue is not known of htcondor"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said(table, capsys, monkeypatch, line, said):
+    monkeypatch.setattr(worker_jobs.shutil, "which", lambda program: program)
+    kind = "" if line.startswith("kind") else "kind: slurm\n"
+    Path("jobs.yaml").write_text(f"{kind}{line}\n")
+    assert main(["deconv", str(table), "--cluster", "jobs.yaml"]) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_where_there_is_no_scheduler_that_is_said(table, capsys):
+    Path("jobs.yaml").write_text("kind: lsf\njobs: 2\n")
+    assert main(["deconv", str(table), "--cluster", "jobs.yaml"]) == 2
+    assert "jobs.yaml: there is no bsub on this machine" in capsys.readouterr().err

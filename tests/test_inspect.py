@@ -1,13 +1,17 @@
 import json
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from isonet2.checks.examination import examine
 from isonet2.commands.inspect import inspect
 from isonet2.data.blocks import read_star
-from isonet2.data.star import write_table
+from isonet2.data.progress import read_progress
+from isonet2.data.star import TomogramTable, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import InspectParameters
@@ -125,3 +129,36 @@ def test_what_names_say_is_no_code_in_the_report(tmp_path):
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert not re.findall(r"<(?:b>a|script|u>|p><|i>)", page)
     assert "x &lt; y &amp; z" in page
+
+
+@pytest.mark.slow
+def test_other_processes_find_the_same(table, monkeypatch):
+    """What they find comes back, and this process writes the report and the table."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    for folder, cluster in (("here", None), ("spread", "local")):
+        asked = InspectParameters(tomograms=table, output_dir=folder, cluster=cluster)
+        assert inspect(asked) == 2
+    here, spread = (told(table.parent / folder)["tomograms"] for folder in ("here", "spread"))
+    for one, other in zip(here, spread, strict=True):
+        for name in ("name", "files", "verdict", "suggestions"):
+            assert one[name] == other[name]
+        for name in ("kind", "severity", "sentence"):
+            assert [f[name] for f in one["findings"]] == [f[name] for f in other["findings"]]
+        for name in one["figures"].keys() & {"voxels", "mean", "deviation", "tilts that are seen"}:
+            assert one["figures"][name] == pytest.approx(other["figures"][name], rel=1e-3)
+        assert one["figures"].keys() == other["figures"].keys()
+    page = (table.parent / "spread/report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2
+    progress = read_progress(table.parent / "spread")
+    assert (progress.state, progress.tomogram, progress.workers) == ("succeeded", 3, 2)
+
+
+def test_one_that_cannot_be_inspected_stops_no_other(table, monkeypatch):
+    name = TomogramTable.read(table).tomograms[1].name
+    failing = sys.modules[inspect.__module__]
+    monkeypatch.setattr(failing, "examine", lambda one: examine(one) if one.name != name else 1 / 0)
+    assert inspect(InspectParameters(tomograms=table)) == 2
+    found = told(table.parent / "inspect")["tomograms"]
+    assert [one["verdict"] for one in found][1] == "refused"
+    assert found[1]["findings"][0]["sentence"] == f"{name}: could not be inspected"
+    assert found[0]["figures"]["voxels"] == [48, 56, 64]

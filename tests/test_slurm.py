@@ -1,6 +1,7 @@
 """Jobs on a real SLURM."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ import pytest
 import slurm
 import torch
 from job_helpers import offer, python
+from preparing import volume
 from quick import NAME, QUICK
 
 from isonet2.cli import main
 from isonet2.commands.refine import refine
+from isonet2.data.progress import read_progress
+from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, descendants, gpus, lanes, start
 from isonet2.parameters import PsfParameters, RefineParameters
@@ -187,6 +191,22 @@ def test_a_local_job_waits_for_one_of_the_cluster_and_the_other_way_round(jobs):
     assert two.ended <= three.started
 
 
+def test_a_requeued_job_goes_on_where_it_was(jobs, cluster):
+    """What SLURM starts again is one job with a second attempt."""
+    code = (
+        "import os, sys, time\n"
+        "if os.path.exists('saved'): print('going on'); sys.exit()\n"
+        "try: print('on', flush=True); time.sleep(120)\n"
+        "except KeyboardInterrupt: open('saved', 'w'); sys.exit(130)\n"
+    )
+    job = program(jobs, python(code))
+    soon(lambda: "on" in jobs.log(1)[0].decode())
+    cluster.told("scontrol", "requeue", job.batch)
+    done = soon(lambda: status(jobs, 1) == "succeeded" and jobs.show(1), 200)
+    assert done.attempt == 2
+    assert "going on" in jobs.log(1)[0].decode()
+
+
 def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, monkeypatch):
     program(jobs, python(WAIT))
     soon(lambda: status(jobs, 1) == "running")
@@ -244,3 +264,72 @@ def test_ranks_of_srun_equal_one_rank(cluster, star, monkeypatch, tmp_path):
         first, second = (weights(tmp_path / d / f"{NAME}_full.pt") for d in ("one", name))
         for key in first:
             torch.testing.assert_close(first[key], second[key], atol=5e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_rank_of_srun_that_dies_ends_the_other_within_a_minute(cluster, tmp_path, number):
+    code = "import sys, rank_work; rank_work.one_fails(sys.argv[1], int(sys.argv[2]), 'kill')"
+    environment = cluster.environment | {"PYTHONPATH": SOURCES}
+    srun = ["srun", "-n2", "--mem=100M", "--kill-on-bad-exit=0", *python(code, tmp_path, number)]
+    began = subprocess.Popen(srun, env=environment, stderr=subprocess.PIPE, text=True)
+    soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 200)
+    began_at = time.monotonic()
+    said = began.communicate(timeout=150)[1]
+    assert time.monotonic() - began_at < 60
+    assert f"process {number} of this training is gone; this one ends too" in said
+
+
+def test_twelve_tomograms_on_a_cluster_with_one_worker_killed(jobs, cluster, star, tmp_path):
+    (network,) = refine(refining(star, epochs=1))
+    for number in range(1, 13):
+        for place, half in enumerate(("EVN", "ODD")):
+            path = tmp_path / half / f"TS_{number:02}_{half}.mrc"
+            volume(path, 2 * number + place, shape=(32, 32, 32))
+    assert main(["prepare_star", "--even", "EVN", "--odd", "ODD", "-o", "twelve.star"]) == 0
+    (tmp_path / "slurm.yaml").write_text(
+        "kind: slurm\njobs: 2\ncores: 1\nmemory: 200MB\nwalltime: '00:30:00'\n"
+        f"prologue: ['export PYTHONPATH={SOURCES}']\nscratch: scratch\n"
+    )
+    words = ["predict", "twelve.star", str(network), "--gpuID", "cpu", "--ncpus", "1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "isonet2", *words, "-o", "out", "--cluster", "slurm.yaml"],
+        env=cluster.environment | {"PYTHONPATH": SOURCES},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    soon(lambda: len(list(Path("out").glob("*.mrc"))) >= 2 or run.poll() is not None, 300)
+    first = cluster.told("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()[0]
+    cluster.told("scancel", "--signal=KILL", "--full", first)
+    said = run.communicate(timeout=400)[1]
+    assert run.returncode == 0, said
+    rows = TomogramTable.read("twelve.star").tomograms
+    assert [row.corrected.name for row in rows] == [f"TS_{n:02}.mrc" for n in range(1, 13)]
+    done = re.findall(r"^(TS_\d\d) \(\d+ of 12\): (?:reading|.* is there already)", said, re.M)
+    assert sorted(done) == [row.name for row in rows]  # what the killed worker had written is kept
+    told = read_progress(Path("out"))
+    assert (told.state, told.tomogram, told.tomograms) == ("succeeded", 12, 12)
+    soon(lambda: not cluster.told("squeue", "--noheader", "--states=RUNNING,PENDING").strip(), 60)
+    began = subprocess.run(
+        [sys.executable, "-m", "isonet2", *words, "-o", "out"],
+        env=cluster.environment | {"PYTHONPATH": SOURCES}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert began.stderr.count("is there already") == 12
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("queue: mars\n", "slurm.yaml: sbatch: error: invalid partition specified: mars"),
+        ("prologue: ['echo no such module >&2; exit 3']\n", "before they begin to work"),
+    ],
+)
+def test_what_lets_nobody_work_on_tomograms_is_said(jobs, star, capsys, lines, said):
+    """A partition that is not there, and jobs that end at once, in place of waiting for ever."""
+    Path("slurm.yaml").write_text(f"kind: slurm\njobs: 2\ncores: 1\nmemory: 100MB\n{lines}")
+    assert main(["inspect", "tomograms.star", "--cluster", "slurm.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    if "prologue" in lines:
+        assert re.search(r"dask-worker-\d+\.err: no such module", err)

@@ -65,6 +65,11 @@ class Declared:
     ctf: ContrastTransfer | None = None
     correctable: bool = True
 
+    @property
+    def name(self) -> str:
+        """Of the tomogram."""
+        return self.source.name
+
 
 @dataclass(slots=True)
 class Examination:
@@ -100,7 +105,7 @@ class Examination:
     @property
     def name(self) -> str:
         """Of the tomogram."""
-        return self.declared.source.name
+        return self.declared.name
 
 
 def examine(declared: Declared) -> Examination:

@@ -37,7 +37,7 @@ def deconv(parameters: DeconvParameters) -> list[Done]:
     return for_chosen(parameters, parameters.output_dir, prepare, "deconvolved")
 
 
-def prepare(parameters: DeconvParameters) -> Work:
+def prepare(parameters: DeconvParameters) -> Work[Tomogram]:
     """Make ready what deconvolves a tomogram, in the process that does it."""
     log.info("computing with %d processor threads", use_threads(parameters.ncpus))
 

@@ -1,7 +1,8 @@
 """`inspect`: tomograms asked whether they are what is said of them, before a GPU is touched."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from isonet2.checks.examination import (
@@ -16,16 +17,20 @@ from isonet2.checks.halves import mixed_up
 from isonet2.data.files import keep_old, make_folder
 from isonet2.data.names import half, tomogram_name
 from isonet2.data.pairing import TomogramFiles, find_sources
+from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import InspectParameters, write_parameters
+from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.wedge import Sectors
 from isonet2.reports.json_file import write_figures
 from isonet2.reports.page import Picture, Section, write_page
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
+from isonet2.runs.each import Outcome, Work, outcomes
 from isonet2.runs.portrait import draw
 
 log = logging.getLogger(__name__)
@@ -44,6 +49,39 @@ CAPTION = (
     "Slices of the tomogram (of its first half where there are two); its x-z spectrum with the "
     "declared (full) and the measured (dashed) ends of the tilt range; power."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What is kept of an examined tomogram: small, so that another process can send it.
+
+    Attributes
+    ----------
+    declared, findings, figures
+        As in `Examination`.
+    suggestions, corrections
+        What it suggests to train with, and cells of the table that are surely wrong.
+    voxel_size
+        Angstrom along x, by its header.
+    paired
+        Whether it has two halves that can be compared with others'.
+    picture
+        PNG; None where its voxels cannot be read.
+    """
+
+    declared: Declared
+    findings: Findings
+    figures: Mapping[str, object]
+    suggestions: Mapping[str, object]
+    corrections: Mapping[str, object]
+    voxel_size: float | None
+    paired: bool
+    picture: bytes | None
+
+    @property
+    def name(self) -> str:
+        """Of the tomogram."""
+        return self.declared.name
 
 
 def inspect(parameters: InspectParameters) -> int:
@@ -65,7 +103,6 @@ def inspect(parameters: InspectParameters) -> int:
     InputError
         When there is nothing to look at, or `fix` is asked for without a table.
     """
-    use_threads(None)
     place = parameters.tomograms
     table = TomogramTable.read(place) if place.suffix.lower() == ".star" else None
     if table is None and parameters.fix:
@@ -76,7 +113,7 @@ def inspect(parameters: InspectParameters) -> int:
     declared = _listed(parameters) if table is None else [_declared(row) for row in rows]
     make_folder(parameters.output_dir)
     write_parameters(parameters, parameters.output_dir)
-    found = list(followed("inspecting", map(examine, declared), len(declared)))
+    found = _inspected(parameters, declared)
     _compare(found)
     if table is not None and parameters.fix:
         _fix(table.path, rows, found)
@@ -101,7 +138,52 @@ def inspect(parameters: InspectParameters) -> int:
     return STATUS[_all(found).worst]
 
 
-def _all(found: Sequence[Examination]) -> Findings:
+def _inspected(parameters: InspectParameters, declared: Sequence[Declared]) -> list[Inspected]:
+    """All tomograms in their order, here or on a cluster."""
+    with ProgressFile(parameters.output_dir, parameters.command, FILE_NAME) as progress:
+        coming = outcomes(parameters, declared, prepare, "inspected", progress)
+        if parameters.cluster is None:
+            coming = followed("inspecting", coming, len(declared))
+        kept = {id(one): _kept(one, outcome) for one, outcome in coming}
+    return [kept[id(one)] for one in declared]
+
+
+def prepare(parameters: InspectParameters) -> Work[Declared]:
+    """Make ready what inspects a tomogram, in the process that does it."""
+    use_threads(None)
+
+    def work(declared: Declared, label: str) -> dict[str, object]:
+        return {"kept": _record_of(examine(declared))}
+
+    return work
+
+
+def _record_of(one: Examination) -> Inspected:
+    size = None if one.volume is None else one.volume.voxel_size
+    return Inspected(
+        one.declared,
+        one.findings,
+        one.figures,
+        suggestions(one),
+        corrections(one),
+        None if size is None else size[2],
+        one.second is not None and not one.findings.refused,
+        draw(one),
+    )
+
+
+def _kept(declared: Declared, outcome: Outcome) -> Inspected:
+    """What became of a tomogram; a refusal where it could not be inspected."""
+    if outcome.columns is not None:
+        kept = outcome.columns["kept"]
+        assert isinstance(kept, Inspected)
+        return kept
+    findings = Findings()
+    findings.refuse(f"{declared.name}: {outcome.said.splitlines()[0]}")
+    return Inspected(declared, findings, {}, {}, {}, None, False, None)
+
+
+def _all(found: Sequence[Inspected]) -> Findings:
     return Findings([finding for one in found for finding in one.findings.all])
 
 
@@ -149,13 +231,13 @@ def _sources(place: Path) -> list[TomogramFiles]:
     return sources
 
 
-def _compare(found: Sequence[Examination]) -> None:
+def _compare(found: Sequence[Inspected]) -> None:
     """Say which halves look like another tomogram's."""
     pairs = []
     for one in found:
-        usable = not one.findings.refused
-        if usable and one.volume is not None and one.second is not None:
-            pairs.append((one, (one.volume, one.second)))
+        first, second = one.declared.source.half1, one.declared.source.half2
+        if one.paired and first is not None and second is not None:
+            pairs.append((one, (open_volume(first), open_volume(second))))
     said = mixed_up([pair for _, pair in pairs])
     for finding in said:
         for one, pair in pairs:
@@ -163,7 +245,7 @@ def _compare(found: Sequence[Examination]) -> None:
                 one.findings.add([finding])
 
 
-def _gravity(one: Examination) -> tuple[int, int]:
+def _gravity(one: Inspected) -> tuple[int, int]:
     """How grave the gravest finding is, and how many are as grave."""
     worst = one.findings.worst
     if worst is None:
@@ -171,19 +253,16 @@ def _gravity(one: Examination) -> tuple[int, int]:
     return SEVERITIES.index(worst), len(one.findings.grouped(worst))
 
 
-def _cells(one: Examination) -> list[str]:
+def _cells(one: Inspected) -> list[str]:
     """The tomogram's row of the table."""
     figures, declared = one.figures, one.declared
     ends = declared.sectors and (declared.sectors[0][0], declared.sectors[-1][1])
-    size = declared.pixel_size or (
-        one.volume and one.volume.voxel_size and one.volume.voxel_size[2]
-    )
     grave = [finding for finding in one.findings.all if finding.severity == one.findings.worst]
     return [
         one.name,
         VERDICTS[one.findings.worst],
         _words(figures.get("voxels"), " x "),
-        _words(size),
+        _words(declared.pixel_size or one.voxel_size),
         _words(ends, " to "),
         _words(figures.get("tilts that are seen"), " to ", "{:.0f}"),
         _words(figures.get("defocus that is declared (A)")),
@@ -209,19 +288,19 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _section(one: Examination) -> Section:
+def _section(one: Inspected) -> Section:
     order = sorted(one.findings.all, key=lambda f: SEVERITIES.index(f.severity), reverse=True)
-    figures = {name: _words(value) for name, value in (one.figures | suggestions(one)).items()}
+    figures = {name: _words(value) for name, value in {**one.figures, **one.suggestions}.items()}
     return Section(
         title=one.name,
         state=one.findings.worst or "clean",
         said=list(dict.fromkeys((finding.severity, finding.text) for finding in order)),
         figures=figures,
-        parts=[] if (picture := draw(one)) is None else [Picture(picture, CAPTION)],
+        parts=[] if one.picture is None else [Picture(one.picture, CAPTION)],
     )
 
 
-def _write_json(path: Path, found: Sequence[Examination]) -> None:
+def _write_json(path: Path, found: Sequence[Inspected]) -> None:
     told = {
         "status": STATUS[_all(found).worst],
         "tomograms": [
@@ -231,7 +310,7 @@ def _write_json(path: Path, found: Sequence[Examination]) -> None:
                 "verdict": VERDICTS[one.findings.worst],
                 "findings": [finding.record for finding in one.findings.all],
                 "figures": one.figures,
-                "suggestions": suggestions(one),
+                "suggestions": one.suggestions,
             }
             for one in found
         ],
@@ -239,12 +318,10 @@ def _write_json(path: Path, found: Sequence[Examination]) -> None:
     write_figures(path, told)
 
 
-def _fix(table: Path, rows: Sequence[Tomogram], found: Sequence[Examination]) -> None:
+def _fix(table: Path, rows: Sequence[Tomogram], found: Sequence[Inspected]) -> None:
     """Write what is certain into the table."""
     changes = [
-        (row, columns)
-        for row, one in zip(rows, found, strict=True)
-        if (columns := corrections(one))
+        (row, one.corrections) for row, one in zip(rows, found, strict=True) if one.corrections
     ]
     if not changes:
         log.info("fix True: nothing in %s is certain to be wrong", table)

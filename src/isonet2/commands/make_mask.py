@@ -42,7 +42,7 @@ def make_mask(parameters: MakeMaskParameters) -> list[Done]:
     return for_chosen(parameters, parameters.output_dir, prepare, "masked")
 
 
-def prepare(parameters: MakeMaskParameters) -> Work:
+def prepare(parameters: MakeMaskParameters) -> Work[Tomogram]:
     """Make ready what makes the mask of a tomogram, in the process that does it."""
     use_threads(parameters.ncpus)
 

@@ -55,7 +55,7 @@ def predict(parameters: PredictParameters) -> list[Done]:
     return for_chosen(parameters, folder, prepare, "restored", asdict(made))
 
 
-def prepare(parameters: PredictParameters) -> Work:
+def prepare(parameters: PredictParameters) -> Work[Tomogram]:
     """Make ready what restores a tomogram, in the process that does it: networks on devices."""
     return partial(restore_one, make_restorer(parameters))
 

@@ -112,7 +112,7 @@ def _resize_table(p: ResizeParameters) -> Path:
     return path
 
 
-def prepare(p: ResizeParameters) -> Work:
+def prepare(p: ResizeParameters) -> Work[Tomogram]:
     """What bins the volumes of one tomogram."""
 
     def work(tomogram: Tomogram, label: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,30 +20,22 @@ from typing import Any
 from isonet2.errors import InputError
 from isonet2.jobs import gpus
 from isonet2.jobs.gpus import Gpu
-from isonet2.parameters.record import content_of
+from isonet2.jobs.worker_jobs import CORES, INSIDE, NO_PAGES, from_file
 
 log = logging.getLogger(__name__)
 
-GPU, CORES, SHARE = "ISONET2_GPU", "ISONET2_CORES", "ISONET2_SHARE"
-"""Environment variables that tell a worker its GPU, its cores, and how many share the memory."""
+GPU, SHARE = "ISONET2_GPU", "ISONET2_SHARE"
+"""Environment variables that tell a worker its GPU, and how many share the memory."""
 DEATHS = 3
 """Workers that a tomogram may outlive."""
 PATIENCE = 30
 """Seconds that a scheduler is given to answer."""
 CORES_EACH = 4
 """Cores of a worker on this machine, where there are enough of them."""
-KINDS = {
-    "slurm": "SLURMCluster",
-    "pbs": "PBSCluster",
-    "sge": "SGECluster",
-    "lsf": "LSFCluster",
-    "htcondor": "HTCondorCluster",
-}
-SETTINGS = {
-    "jobs", "cores", "memory", "walltime", "queue", "account", "directives", "prologue",
-    "interface", "scratch", "dashboard",
-}  # fmt: skip
-"""What a file may say beside `kind`; see docs/cluster.md."""
+LOOK = 0.05
+"""Seconds between two looks for results."""
+SILENT = {"DASK_LOGGING__DISTRIBUTED": "error"}
+"""Environment in which the processes of Dask say nothing of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +50,14 @@ class Crew:
         Dask resources that a task takes.
     most
         Tasks that may be at work at the same time when all workers are there.
+    hopeless
+        Says why no worker will come any more; empty while there is hope.
     """
 
     client: Any
     per_task: Mapping[str, int]
     most: int
+    hopeless: Callable[[int], str]
 
     @property
     def size(self) -> int:
@@ -77,6 +73,11 @@ class Crew:
         ------
         int, object
             Number of the call, and what it returned; or an exception where its workers died.
+
+        Raises
+        ------
+        InputError
+            When no worker will come any more.
         """
         distributed = import_module("distributed")
         waiting = iter(enumerate(calls))
@@ -95,13 +96,22 @@ class Crew:
 
         done = distributed.as_completed(next_ones(self.most))
         try:
-            for future in done:
+            while not done.is_empty():
+                if not done.has_ready():
+                    self._see_hope()
+                    continue
+                future = next(done)
                 done.update(next_ones(1))
                 error = future.exception()
                 yield numbers[future.key], future.result() if error is None else error
                 future.release()
         finally:
             self.client.cancel(list(done.futures), force=True)
+
+    def _see_hope(self) -> None:
+        if said := self.hopeless(self.size):
+            raise InputError(said)
+        time.sleep(LOOK)
 
 
 @contextmanager
@@ -140,21 +150,41 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
                 }
             )
         )
+        stack.enter_context(_environment_kept())
         if "://" in cluster:
             try:
                 client = stack.enter_context(distributed.Client(cluster, timeout=PATIENCE))
             except (OSError, ValueError) as error:
                 raise InputError(f"cluster {cluster}: nobody answers there ({error})") from error
             most = max(1, sum(client.nthreads().values()))
-            yield Crew(client, {}, most)
+            yield Crew(client, {}, most, _always_hope)
             return
-        made = _here if cluster == "local" else _jobs
-        workers, most = made(cluster, gpu_ids, on_gpus, tasks)
-        stack.enter_context(workers)
+        hopeless: Callable[[int], str] = _always_hope
+        if cluster == "local":
+            workers, most = _here(gpu_ids, on_gpus, tasks)
+            stack.enter_context(workers)
+        else:
+            workers, most, hopeless = stack.enter_context(from_file(Path(cluster), tasks))
         client = stack.enter_context(distributed.Client(workers))
         if cluster == "local":
             stack.enter_context(_ended_with_us(workers))
-        yield Crew(client, {"tomogram": 1}, most)
+        yield Crew(client, {"tomogram": 1}, most, hopeless)
+
+
+def _always_hope(workers: int) -> str:
+    return ""
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what Dask leaves in the environment for its processes, such as one thread each."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager
@@ -171,9 +201,9 @@ def _ended_with_us(cluster: Any) -> Iterator[None]:
         raise
 
 
-def _here(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
+def _here(gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
     """A process for each GPU of this machine, or for each share of its cores."""
-    distributed = import_module("distributed")
+    dask, distributed = import_module("dask"), import_module("distributed")
     cores = len(os.sched_getaffinity(0))
     chosen: Sequence[Gpu] = []
     if on_gpus and gpu_ids != "cpu":
@@ -189,6 +219,7 @@ def _here(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple
         "protocol": "tls://",
         "host": "127.0.0.1",
         "dashboard": False,
+        "dashboard_address": INSIDE,
     }
     names = [gpu.id for gpu in chosen[:count]] or [""] * count
     workers = {
@@ -205,61 +236,15 @@ def _here(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple
             "protocol": "tls://",
             "host": "127.0.0.1",
             "dashboard": False,
+            "dashboard_address": INSIDE,
         },
     }
     where = ", ".join(gpu.name for gpu in chosen[:count]) or f"{environment[CORES]} cores each"
     log.info("working with %d processes on %s", count, where)
-    made = distributed.SpecCluster(
-        workers=workers, scheduler=scheduler, security=security, silence_logs=logging.ERROR
-    )
+    before = dask.config.get("distributed.nanny.pre-spawn-environ")
+    silent = {"distributed.nanny.pre-spawn-environ": {**before, **SILENT}}
+    with dask.config.set(NO_PAGES | silent):
+        made = distributed.SpecCluster(
+            workers=workers, scheduler=scheduler, security=security, silence_logs=logging.ERROR
+        )
     return made, count
-
-
-def _jobs(cluster: str, gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
-    """Jobs of a scheduler, as a file says: as many as are needed, and none without work."""
-    told = content_of(Path(cluster))
-    kind = told.pop("kind", None)
-    if kind not in KINDS:
-        raise InputError(f"{cluster}: kind must be one of {', '.join(KINDS)}")
-    if strange := told.keys() - SETTINGS:
-        raise InputError(
-            f"{cluster}: {', '.join(sorted(strange))} is not known; see docs/cluster.md"
-        )
-    if find_spec("dask_jobqueue") is None:
-        raise InputError(
-            f"cluster {cluster}: the package dask-jobqueue is missing; pip install isonet2[cluster]"
-        )
-    cores, most = int(told.get("cores", CORES_EACH)), int(told.get("jobs", 1))
-    scratch = Path(told.get("scratch", ".isonet/cluster")).expanduser().absolute()
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    options = {
-        "queue": told.get("queue"),
-        "account": told.get("account"),
-        "walltime": told.get("walltime"),
-    }
-    made = getattr(import_module("dask_jobqueue"), KINDS[kind])(
-        cores=cores,
-        processes=1,
-        memory=str(told.get("memory", "16GB")),
-        interface=told.get("interface"),
-        job_extra_directives=list(told.get("directives", ())),
-        job_script_prologue=[*told.get("prologue", ()), f"export {CORES}={cores}"],
-        worker_extra_args=[
-            "--nthreads", "1", "--memory-limit", "0", "--resources", "tomogram=1", "--no-dashboard",
-        ],
-        security=True,
-        shared_temp_directory=str(scratch),
-        local_directory=str(scratch),
-        log_directory=str(scratch),
-        death_timeout=120,
-        scheduler_options={
-            "dashboard": "dashboard" in told,
-            "dashboard_address": told.get("dashboard"),
-        },
-        silence_logs="error",
-        **{name: value for name, value in options.items() if value is not None},
-    )  # fmt: skip
-    most = max(1, min(most, tasks))
-    made.adapt(minimum=0, maximum=most, interval="2s", wait_count=5)
-    log.info("working with up to %d jobs of %s (logs in %s)", most, kind, scratch)
-    return made, most

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from isonet2.data.run_folder import HIDDEN
 from isonet2.errors import InputError
-from isonet2.jobs.records import HIDDEN, Job, read_json, write_json
+from isonet2.jobs.records import Job, read_json, write_json
 
 FILE = "jobs.json"
 MODULE = ("-P", "-m", "isonet2")

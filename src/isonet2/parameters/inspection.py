@@ -6,9 +6,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from isonet2.parameters.base import Parameters, Shown
+from isonet2.parameters.base import Shown
 from isonet2.parameters.preparation import AngleOrNone, increasing_tilts
-from isonet2.parameters.shared import FilePath, GpuIds, Indices, Processors, StarParameters
+from isonet2.parameters.shared import (
+    FilePath,
+    GpuIds,
+    Indices,
+    Processors,
+    SpreadParameters,
+    StarParameters,
+)
 
 
 def _paths(value: Any) -> Any:
@@ -18,7 +25,7 @@ def _paths(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-class InspectParameters(Parameters):
+class InspectParameters(SpreadParameters):
     """Ask tomograms whether they are what is said of them, before a GPU is touched.
 
     A table on the terminal, problems first; `report.html` and `report.json` in the output folder.

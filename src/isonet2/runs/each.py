@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from isonet2.data.blocks import cell
 from isonet2.data.files import make_folder
@@ -16,7 +16,7 @@ from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, refuse_unwritable, rows_of, update
 from isonet2.data.tomograms import resolve
 from isonet2.errors import InputError, few, sentence
-from isonet2.jobs.cluster import CORES, DEATHS, GPU, crew
+from isonet2.jobs.cluster import DEATHS, GPU, crew
 from isonet2.parameters import (
     DeconvParameters,
     MakeMaskParameters,
@@ -149,16 +149,25 @@ class SomeFailed(InputError):
         self.done = list(done)
 
 
-Work = Callable[[Tomogram, str], Mapping[str, object]]
-"""Takes a tomogram, and its name with its number among the others; gives what to note of it."""
+class Named(Protocol):
+    """What is worked on: a row of a table, or what else says of a tomogram where it is."""
+
+    @property
+    def name(self) -> str:
+        """Of the tomogram."""
+
+
 P = TypeVar("P", bound=SpreadParameters)
 OfTable = TypeVar("OfTable", DeconvParameters, MakeMaskParameters, PredictParameters)
+T = TypeVar("T", bound=Named)
+Work = Callable[[T, str], Mapping[str, object]]
+"""Takes a tomogram, and its name with its number among the others; gives what to note of it."""
 
 
 def for_chosen(
     parameters: OfTable,
     folder: Path,
-    prepare: Callable[[OfTable], Work],
+    prepare: Callable[[OfTable], Work[Tomogram]],
     done: str,
     made: Mapping[str, object] | None = None,
 ) -> list[Done]:
@@ -195,7 +204,7 @@ def for_each(
     parameters: P,
     table: Path,
     tomograms: Sequence[Tomogram],
-    prepare: Callable[[P], Work],
+    prepare: Callable[[P], Work[Tomogram]],
     done: str,
     folder: Path,
 ) -> list[Done]:
@@ -242,11 +251,11 @@ def for_each(
 
 def outcomes(
     parameters: P,
-    tomograms: Sequence[Tomogram],
-    prepare: Callable[[P], Work],
+    tomograms: Sequence[T],
+    prepare: Callable[[P], Work[T]],
     done: str,
     progress: ProgressFile,
-) -> Iterator[tuple[Tomogram, Outcome]]:
+) -> Iterator[tuple[T, Outcome]]:
     """Do something with every tomogram, and give what became of each as it comes.
 
     See `for_each` for the parameters.
@@ -266,12 +275,12 @@ def outcomes(
 
 def _here(
     parameters: P,
-    tomograms: Sequence[Tomogram],
+    tomograms: Sequence[T],
     labels: Sequence[str],
-    prepare: Callable[[P], Work],
+    prepare: Callable[[P], Work[T]],
     done: str,
     progress: ProgressFile,
-) -> Iterator[tuple[Tomogram, Outcome]]:
+) -> Iterator[tuple[T, Outcome]]:
     """One after the other in this process."""
     if not tomograms:
         return
@@ -283,12 +292,12 @@ def _here(
 
 def _spread(
     parameters: P,
-    tomograms: Sequence[Tomogram],
+    tomograms: Sequence[T],
     labels: Sequence[str],
-    prepare: Callable[[P], Work],
+    prepare: Callable[[P], Work[T]],
     done: str,
     progress: ProgressFile,
-) -> Iterator[tuple[Tomogram, Outcome]]:
+) -> Iterator[tuple[T, Outcome]]:
     """Several at the same time by the processes of a cluster."""
     on_gpus = "gpuID" in type(parameters).model_fields
     ids = getattr(parameters, "gpuID", None)
@@ -317,7 +326,7 @@ def _of_workers(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _attempt(work: Work, tomogram: Tomogram, label: str, done: str) -> Outcome:
+def _attempt(work: Work[T], tomogram: T, label: str, done: str) -> Outcome:
     try:
         return Outcome(work(tomogram, label))
     except InputError as error:
@@ -327,16 +336,16 @@ def _attempt(work: Work, tomogram: Tomogram, label: str, done: str) -> Outcome:
         return Outcome(None, said or f"could not be {done}\n{traceback.format_exc()}")
 
 
-_ready: dict[str, Work] = {}
+_ready: dict[str, Work[Any]] = {}
 """What this process has made ready, by the run that it is for."""
 
 
 def _at_worker(
     run: str,
     project: Path,
-    prepare: Callable[[P], Work],
+    prepare: Callable[[P], Work[T]],
     parameters: P,
-    tomogram: Tomogram,
+    tomogram: T,
     label: str,
     done: str,
 ) -> Outcome:
@@ -359,13 +368,10 @@ def _at_worker(
 
 
 def _adapted(parameters: P) -> P:
-    """The parameters for a worker: on its own GPU, and with its share of the cores."""
-    own: dict[str, object] = {}
+    """The parameters for a worker, which computes on its own GPU."""
     if os.environ.get(GPU) and "gpuID" in type(parameters).model_fields:
-        own["gpuID"] = os.environ[GPU]
-    if os.environ.get(CORES) and getattr(parameters, "ncpus", 1) is None:
-        own["ncpus"] = int(os.environ[CORES])
-    return parameters.model_copy(update=own)
+        return parameters.model_copy(update={"gpuID": os.environ[GPU]})
+    return parameters
 
 
 class _Listener(logging.Handler):
