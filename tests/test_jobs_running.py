@@ -328,6 +328,50 @@ def test_a_full_disk_in_the_jobs_folder_hides_no_end(jobs, monkeypatch):
     assert (job.folder / STATE).stat().st_size == size  # so that no block is asked for
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of a quarter of a megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        assert "CI" not in os.environ, "this test mounts a small disk, as root"
+        pytest.skip("needs root's rights, to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_on_a_disk_that_is_full_a_job_fails_and_goes_well_when_there_is_room(small_disk, jobs):
+    project = Jobs(small_disk)
+    full = "import os; room = os.path.exists('room')\n"
+    full += "for name in ('big', 'more'): room or open(name, 'wb', buffering=0).write(bytes(10**6))"
+    project.submit_program(python(full))
+    (job,) = ended(project, 1)
+    assert (job.status, job.exit_code) == ("failed", 1)
+    assert (small_disk / "big").stat().st_size > 100_000
+    (small_disk / "big").unlink()
+    (small_disk / "room").touch()
+    project.retry(1)
+    soon(lambda: project.show(1).status == "succeeded")
+    end_all(project)
+
+
+def test_a_job_outlives_the_window_that_started_it(jobs):
+    """The terminal is closed: all of its session hears of it, and then is killed."""
+    submit = "from isonet2.jobs import Jobs; import sys, time\n"
+    submit += f"Jobs('.').submit_program({python(SAVES.replace('60', '4'))!r}); time.sleep(60)"
+    window = subprocess.Popen(python(submit), cwd=jobs.project, start_new_session=True)
+    soon(jobs.list)
+    running(jobs, 1)
+    os.killpg(window.pid, signal.SIGHUP)
+    window.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(window.pid, signal.SIGKILL)
+    assert jobs.show(1).status == "running"
+    (job,) = ended(jobs, 1)
+    assert (job.status, job.last_lines) == ("succeeded", ())
+
+
 @pytest.mark.slow
 def test_two_jobs_that_note_in_one_table_lose_nothing(jobs, star, monkeypatch):
     text = star.read_text()
