@@ -206,6 +206,13 @@ def test_at_a_delay_of_200_ms_the_walk_is_the_same(phantom, pictures):
         tour.press("Submit (In Queue)")
         assert tour.ended() == 2
         deconvolved = TomogramTable.read(phantom / "tomograms.star").tomograms[0].deconvolved
+        tour.go("/inspect")
+        tour.see("isonet.py inspect tomograms.star")
+        tour.press("Submit (In Queue)")
+        assert tour.ended() == 3
+        report = tour.page.frame_locator("iframe.isonet-report")
+        report.get_by_role("heading", name="Inspection of tomograms").wait_for()
+        tour.picture("inspect")
         tour.go(f"/view?star=tomograms.star&index=1&second={deconvolved}")
         tour.page.wait_for_function("window.__viewer && window.__viewer.about")
         tour.page.evaluate("window.__viewer.ready()")
