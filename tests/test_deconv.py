@@ -257,7 +257,25 @@ def test_results_of_another_tomogram_are_not_replaced(project):
     write_volume("other/a.mrc", noise(), voxel_size=8.0, label="test")
     shutil.copy("t.star", "v.star")
     update("v.star", 1, {"rlnTomoName": "other/a.mrc"})
-    with pytest.raises(InputError, match=r"deconv: holds the result of another a, which u\.star"):
+    with pytest.raises(InputError, match=r"deconv: holds the result of another a, that of u\.star"):
         deconv(DeconvParameters(star_file="v.star"))
     assert Path("deconv/a_deconv.mrc").read_bytes() == before
     deconv(DeconvParameters(star_file="v.star", output_dir="more"))
+
+
+def test_results_count_whichever_copy_of_their_table_lists_them(project):
+    """The last run was that of a copy in which nothing was noted, as one that was killed leaves."""
+    write_volume("TS_1.mrc", noise(), voxel_size=8.0, label="test")
+    write_volume("other/TS_1.mrc", noise(seed=1), voxel_size=8.0, label="test")
+    table({"rlnTomoName": "TS_1.mrc"})
+    for name in ("copy", "another"):
+        shutil.copy("t.star", f"{name}.star")
+    update("another.star", 1, {"rlnTomoName": "other/TS_1.mrc"})
+    assert run() == 0
+    record = Path("deconv/params.yaml")
+    record.write_text(record.read_text().replace("t.star", "copy.star"))
+    with pytest.raises(InputError, match="holds the result of another TS_1"):
+        deconv(DeconvParameters(star_file="another.star"))
+    Path("deconv/TS_1_deconv.mrc").rename("deconv/TS_10_deconv.mrc")
+    deconv(DeconvParameters(star_file="another.star"))
+    assert Path("deconv/TS_1_deconv.mrc").exists()

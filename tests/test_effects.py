@@ -150,5 +150,5 @@ def test_mixed_precision_changes_the_result_a_little(star, monkeypatch):
 def test_the_processor_is_taken_when_it_is_asked_for(star, caplog):
     caplog.set_level("INFO")
     restored(star, gpuID="cpu")
-    assert "processor threads" in caplog.text
+    assert "processor thread" in caplog.text
     assert "no GPU is visible" not in caplog.text

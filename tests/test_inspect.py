@@ -1,4 +1,5 @@
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,13 @@ from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import InspectParameters
 from isonet2.reports.page import Section, write_page
+
+
+@pytest.fixture(autouse=True)
+def tried(monkeypatch):
+    """Cubes of 32 take a tenth of a second, and are not tried."""
+    monkeypatch.setattr("isonet2.runs.cost.seconds_of_cube", lambda device, edge: 0.1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
 @pytest.fixture
@@ -72,9 +80,46 @@ def test_figures_are_those_of_the_tomogram(table):
     assert found["figures"]["tilts that are seen"] == pytest.approx([-60, 60], abs=2)
     assert found["figures"]["noise correlation of the halves"] < 0.05
     assert found["suggestions"] == {"cube_size": 48, "CTF_mode": "None"}
+    assert found["figures"]["tilt about x (degrees)"] == pytest.approx(0, abs=2)
+    assert found["figures"]["uncertainty of their ends (degrees)"] == pytest.approx(2, abs=0.5)
+    assert found["figures"]["protein"] == "not bright"
+    assert found["figures"]["restored"] is None
+    assert len(found["shells"]["frequency"]) == len(found["shells"]["noise"]) > 20
     (finding,) = [f for f in found["findings"] if f["kind"] == "tilts: range"]
     assert finding["declared"] == [-40, 40]
     assert finding["measured"] == pytest.approx([-60, 60], abs=2)
+
+
+def test_what_to_train_with_and_what_it_takes_is_said_everywhere(table, caplog):
+    caplog.set_level(logging.INFO)
+    inspect(InspectParameters(tomograms=table, tomo_idx="1,2"))
+    folder = table.parent / "inspect"
+    found = told(folder)
+    cubes = sum(row.number_subtomos for row in TomogramTable.read(table).select("1,2"))
+    epochs = max(10, round(150_000 / cubes))
+    assert found["suggested"] == {
+        "cube_size": 48, "CTF_mode": "None", "epochs": epochs, "cubes": cubes,
+    }  # fmt: skip
+    assert found["cost"]["training"] == pytest.approx(epochs * cubes * 0.1 * 1.5**3)
+    assert found["cost"]["restoring"] > 1
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for words in (f"--cube_size 48 --CTF_mode None --epochs {epochs}", found["cost"]["words"]):
+        assert words in caplog.text
+        assert words in page
+    methods = (folder / "methods.txt").read_text(encoding="utf-8")
+    assert re.search(r"the lowest tilt is -(59|60|61)", methods)
+    assert "defocus" not in re.findall(r"<tr>(.*?)</tr>", page)[0]
+
+
+def test_a_picture_that_fails_is_a_warning(table, monkeypatch, caplog):
+    monkeypatch.setenv("MPLBACKEND", "module://no_such_backend")
+    inspect(InspectParameters(tomograms=table, tomo_idx="1"))
+    page = table.parent / "inspect" / "report.html"
+    assert "data:image/png" in page.read_text(encoding="utf-8")
+    monkeypatch.setattr("isonet2.reports.spectra.figure", lambda *_: 1 / 0)
+    assert inspect(InspectParameters(tomograms=table, tomo_idx="1")) == 0
+    assert "TS_01: its picture was not drawn: division by zero" in caplog.text
+    assert "data:image/png" not in page.read_text(encoding="utf-8")
 
 
 def test_what_is_certain_is_written_into_the_table_after_a_copy(table, caplog):

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from isonet2.checks.wedge import spectrum_of, tilt_halves_findings, wedge_findings
+from isonet2.checks.wedge import (
+    lean_findings,
+    spectrum_of,
+    tilt_halves_findings,
+    uncertainty,
+    wedge_findings,
+)
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.physics.fourier import apply_filter
-from isonet2.physics.seen_wedge import block_power, fan_likeness, seen_wedge
+from isonet2.physics.seen_wedge import block_power, fan_likeness, seen_lean, seen_wedge
 from isonet2.physics.wedge import measured
 
 SHAPE = (40, 64, 72)
@@ -176,3 +182,39 @@ def test_a_tomogram_without_an_empty_wedge_is_said(tmp_path, full):
     said = remark(volume, [(-60, 60)]) or ""
     assert ("has no empty wedge" in said) == full
     assert remark(volume, [(-89, 89)]) is None or not full
+
+
+def about_x(degrees):
+    """The turn (z, y, x) that takes the tilt axis from y by some degrees towards z."""
+    angle = np.radians(-degrees)
+    turn = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    return torch.tensor(turn, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("sectors", [((-60.0, 60.0),), ((-50.0, 40.0),), ((-70.0, 70.0),)])
+@pytest.mark.parametrize("lean", [0.0, 7.0, -13.0])
+def test_a_tilt_axis_out_of_the_plane_is_measured(sectors, lean):
+    """Of a part cut out of a larger volume, whose faces do not fit together."""
+    shape = (48, 64, 64)
+    larger = tuple(n + 24 for n in shape)
+    white = torch.randn(larger, generator=torch.Generator().manual_seed(2))
+    turned = apply_filter(white, measured(larger, sectors, about_x(lean)))
+    power = block_power([turned[12:-12, 12:-12, 12:-12]])
+    assert seen_lean(power, shape, seen_wedge(power, shape)) == pytest.approx(lean, abs=2)
+
+
+def test_only_an_axis_that_clearly_leans_is_said():
+    assert [len(lean_findings(lean)) for lean in (None, 0.0, -4.0, 9.0, -9.0)] == [0, 0, 0, 1, 1]
+    (finding,) = lean_findings(-9.2, "TS_01")
+    assert "stands 9 degrees out of the x-y plane" in finding.sentence
+    assert (finding.tomogram, finding.declared, finding.measured) == ("TS_01", 0.0, -9.2)
+
+
+def test_ends_are_known_worse_in_thin_volumes_and_where_halves_differ(tmp_path):
+    thick, thin = (
+        spectrum_of(on_disk(tmp_path, noise(((-60.0, 60.0),), shape)))
+        for shape in ((64, 64, 64), (28, 64, 64))
+    )
+    assert 1 <= uncertainty([thick]) < 2 < uncertainty([thin]) < 4
+    wider = spectrum_of(on_disk(tmp_path, noise(((-60.0, 70.0),), (64, 64, 64))))
+    assert uncertainty([thick, wider]) == pytest.approx(5, abs=1)

@@ -139,7 +139,7 @@ def test_what_was_computed_is_not_computed_again(project, monkeypatch):
     assert cli.main([*words, "--mixed_precision", "False"]) == 2
     (after,) = told(folder / "seen")["results"]
     assert after | {"model": ""} == before | {"model": ""}
-    assert "isonet2" in (folder / "seen/methods.txt").read_text(encoding="utf-8")
+    assert "IsoNet2" in (folder / "seen/methods.txt").read_text(encoding="utf-8")
 
 
 def other_voxels(star, copying):

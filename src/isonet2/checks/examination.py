@@ -1,8 +1,8 @@
 """Everything that can be asked of one tomogram before a GPU is touched: figures and findings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from isonet2.checks.contrast import contrast_findings
@@ -11,15 +11,19 @@ from isonet2.checks.files import files_findings
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.halves import noise_correlation
 from isonet2.checks.past import past_findings
+from isonet2.checks.signal import signal_figures
 from isonet2.checks.wedge import (
     Spectrum,
     fan_of,
     gaps_findings,
+    lean_findings,
     spectrum_of,
     tilt_halves_findings,
+    uncertainty,
     wedge_findings,
 )
 from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES
+from isonet2.data.labels import restored_state
 from isonet2.data.pairing import ISOTROPY, TomogramFiles
 from isonet2.data.volumes import Volume
 from isonet2.data.voxels import statistics
@@ -36,8 +40,6 @@ THIN = 32
 FEW_VOXELS = 128
 SUPPOSED = ContrastTransfer(30_000.0)
 """Whose optics are believed where the zeros of an unknown CTF are looked for."""
-AGREE = 0.143
-LARGEST_CUBE, SMALLEST_CUBE, CUBE_STEP = 96, 32, 16
 ALTERNATING, EQUAL = -0.3, 0.3
 
 
@@ -106,6 +108,11 @@ class Examination:
     def name(self) -> str:
         """Of the tomogram."""
         return self.declared.name
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Angstrom, as declared, or else by the header."""
+        return None if self.volume is None else _pixel_size(self.declared, self.volume)
 
 
 def examine(declared: Declared) -> Examination:
@@ -213,7 +220,12 @@ def _look(found: Examination) -> None:
         told = "gold beads, or bodies as dense, are in it"
         remedy = "make_mask leaves them out"
         found.findings.add([Finding("gold", "remark", told, remedy, name, None, share)])
-    found.findings.add(contrast_findings(volume, name))
+    contrast = contrast_findings(volume, name)
+    found.findings.add(contrast)
+    found.figures |= {
+        "part at the ends of the range": round(numbers.at_ends, 4),
+        "protein": "bright" if contrast else "not bright",
+    }
     slab = fit_slab(local_deviation(gaussian(bright, 1.0), 2)) if min(bright.shape) >= 8 else None
     size = _pixel_size(found.declared, volume)
     if slab is not None and size is not None:
@@ -229,9 +241,12 @@ def _ask(found: Examination, volumes: list[Volume]) -> None:
     declared, name = found.declared, found.name
     size = _pixel_size(declared, volumes[0])
     found.findings.add(past_findings(volumes, ctf=True, name=name))
+    found.figures["restored"] = restored_state(volumes[0])
     spectra = [spectrum_of(volume) for volume in volumes]
     found.spectrum = spectrum = spectra[0]
-    found.figures |= _tilts(spectrum)
+    lean = None if spectrum is None else spectrum.lean
+    found.figures |= _tilts(spectra, lean)
+    found.findings.add(lean_findings(lean, name))
     if declared.sectors is None:
         found.findings.add([_undeclared(spectrum, name)])
     else:
@@ -247,12 +262,14 @@ def _ask(found: Examination, volumes: list[Volume]) -> None:
         kind = "tilts" if fan < ALTERNATING else "frames" if fan > EQUAL else "unclear"
         found.figures["halves of"] = kind
     found.shells = shells_of(*volumes)
+    found.figures["CTF"] = "not told by the spectra"
     if found.shells is None or size is None:
         return
-    found.figures |= _signal(found.shells, size)
+    found.figures |= signal_figures(found.shells, size)
     found.findings.add(ctf_findings(found.shells, size, declared.ctf, name))
     seen = seen_defocus(found.shells, declared.ctf or SUPPOSED, size)
     found.figures |= _defocus(seen, declared.ctf)
+    found.figures["CTF"] = _state(found, seen)
     if seen is not None and seen.zeros > 1 and declared.ctf is None:
         told = f"no defocus is declared; its zeros show about {round(seen.defocus, -3):g} A"
         remedy = "CTF modes other than None need rlnDefocus"
@@ -261,14 +278,30 @@ def _ask(found: Examination, volumes: list[Volume]) -> None:
         )
 
 
-def _tilts(spectrum: Spectrum | None) -> dict[str, object]:
+def _tilts(spectra: Sequence[Spectrum | None], lean: float | None) -> dict[str, object]:
+    """What the spectrum of a tomogram, or of its halves, shows of its tilts."""
+    spectrum = spectra[0]
     if spectrum is None or spectrum.seen is None or not spectrum.upright:
         return {"tilts that are seen": None}
     seen = spectrum.seen
     return {
         "tilts that are seen": [round(seen.low, 1), round(seen.high, 1)],
+        "uncertainty of their ends (degrees)": round(uncertainty(spectra), 1),
         "tilts with any power": [round(seen.faint_low, 1), round(seen.faint_high, 1)],
+        "tilt about x (degrees)": None if lean is None else round(lean, 1),
     }
+
+
+def _state(found: Examination, seen: SeenDefocus | None) -> str:
+    """What was done about the CTF, as far as labels and spectra tell."""
+    kinds = {finding.kind for finding in found.findings.all}
+    if "deconvolved before" in kinds:
+        return "deconvolved"
+    if "halves: filtered" in kinds:
+        return "filtered"
+    if seen is not None and seen.zeros > 1:
+        return "as recorded, or its phases flipped: its zeros are there"
+    return "no zeros are seen"
 
 
 def _undeclared(spectrum: Spectrum | None, name: str) -> Finding:
@@ -281,54 +314,9 @@ def _undeclared(spectrum: Spectrum | None, name: str) -> Finding:
     return Finding("tilts: undeclared", "remark", told, "", name, None, (low, high))
 
 
-def _signal(shells: Shells, size: float) -> dict[str, object]:
-    """Where the halves agree, and how signal and noise compare on the way."""
-    k = shells.frequency.numpy()
-    noise = shells.noise.numpy().clip(1e-30)
-    ratio = shells.shared.numpy().clip(0) / noise
-    agreement = ratio / (1 + ratio)
-    kept = (k > 0.02) & (agreement < AGREE)
-    limit = float(k[kept][0]) if kept.any() else float(k[-1])
-    marks = [mark for mark in (200, 100, 60, 40, 30, 20) if mark > 2 * size]
-    at = {f"{mark} A": round(float(np.interp(size / mark, k, ratio)), 3) for mark in marks}
-    return {"halves agree to (A)": round(size / limit, 1), "signal over noise": at}
-
-
 def _defocus(seen: SeenDefocus | None, ctf: ContrastTransfer | None) -> dict[str, object]:
     return {
         "defocus that is declared (A)": None if ctf is None else ctf.defocus,
         "defocus that is seen (A)": None if seen is None else round(seen.defocus, -2),
         "zeros that are seen": 0 if seen is None else seen.zeros,
     }
-
-
-def suggestions(found: Examination) -> dict[str, object]:
-    """What this tomogram suggests to train with."""
-    if found.volume is None:
-        return {}
-    edge = min(found.volume.shape) // CUBE_STEP * CUBE_STEP
-    kinds = {finding.kind for finding in found.findings.all}
-    corrected = bool(kinds & {"deconvolved before", "halves: filtered"})
-    mode = "None" if found.declared.ctf is None or corrected else "network"
-    return {"cube_size": max(SMALLEST_CUBE, min(LARGEST_CUBE, edge)), "CTF_mode": mode}
-
-
-def corrections(found: Examination) -> dict[str, object]:
-    """Cells of the table that are surely wrong, and what they should be.
-
-    A tilt range is corrected where the spectrum excludes the declared one, a defocus where
-    several zeros show another one, a missing voxel size where the header says it.
-    """
-    columns: dict[str, object] = {}
-    for finding in found.findings.all:
-        if finding.kind in {"tilts: range", "tilts: sign"} and found.declared.correctable:
-            assert isinstance(finding.measured, tuple)
-            low, high = finding.measured
-            columns |= {"rlnTiltMin": round(low), "rlnTiltMax": round(high)}
-        several = found.figures.get("zeros that are seen", 0) not in (0, 1)
-        if finding.kind == "defocus" and several and isinstance(finding.measured, float):
-            columns["rlnDefocus"] = round(finding.measured, -2)
-    volume = found.volume
-    if found.declared.pixel_size is None and volume is not None and volume.voxel_size:
-        columns["rlnPixelSize"] = round(volume.voxel_size[2], 4)
-    return columns

@@ -1,6 +1,7 @@
 """What a tomogram's power spectrum says of its tilts: their range, and those of its halves."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from isonet2.physics.seen_wedge import (
     SeenWedge,
     block_power,
     fan_likeness,
+    seen_lean,
     seen_wedge,
     tilt_profile,
 )
@@ -30,6 +32,10 @@ FULL = 0.3
 THINNEST_FULL = 48
 """Voxels; the wedge of a thinner volume is narrow at its rim, and never quite empty."""
 MARGIN, NARROWEST_WEDGE = 6.0, 15.0
+SLANTED = 6.0
+"""Degrees; wedges of nearly all tomograms lean by less."""
+MIDDLE = 0.3
+"""Cycles per voxel where tilts are told, about; voxels of the spectrum are wide there."""
 GAP, WIDEST_GAP = 0.15, 8.0
 """Power relative to the rest, over so many degrees, where tilts are missing."""
 
@@ -57,6 +63,12 @@ class Spectrum:
         """Whether the wedge that is seen is that of a beam along z and a tilt axis along y."""
         seen = self.seen
         return seen is not None and (seen.beam, seen.tilt_axis) == (BEAM, TILT_AXIS)
+
+    @property
+    def lean(self) -> float | None:
+        """How far the tilt axis leans out of the x-y plane, degrees; None where it is not told."""
+        seen = self.seen if self.upright else None
+        return None if seen is None else seen_lean(self.power, self.shape, seen)
 
     def profile(self) -> Tensor:
         """Power against tilt from -90 to 90 degrees in steps of `STEP`."""
@@ -158,6 +170,28 @@ def gaps_findings(spectrum: Spectrum | None, sectors: Sectors, name: str = "") -
             found.append(Finding("tilts: gap", "warning", told, remedy, name, None, ends))
         run = []
     return found
+
+
+def lean_findings(lean: float | None, name: str = "") -> list[Finding]:
+    """Say that the tilt axis leans out of the x-y plane, by some degrees."""
+    if lean is None or abs(lean) < SLANTED:
+        return []
+    told = (
+        f"its wedge leans: the tilt axis stands {abs(lean):.0f} degrees out of the x-y plane, and "
+        "is taken to lie in it"
+    )
+    remedy = "reconstruct it without a tilt about x (IMOD: XAXISTILT), or undo the turn about x"
+    return [Finding("tilts: about x", "warning", told, remedy, name, 0.0, lean)]
+
+
+def uncertainty(spectra: Sequence[Spectrum | None]) -> float:
+    """Degrees to which the ends of the tilt range are known, by thickness and by two halves."""
+    known = [(s.seen, s.shape) for s in spectra if s is not None and s.seen is not None]
+    thickness = min(min(shape) for _, shape in known)
+    grain = math.degrees(math.atan(1 / (2 * MIDDLE * thickness)))
+    (first, _), (second, _) = known[0], known[-1]
+    apart = max(abs(first.low - second.low), abs(first.high - second.high)) / 2
+    return max(STEP / 2, grain, apart)
 
 
 def tilt_halves_findings(

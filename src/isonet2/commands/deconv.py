@@ -15,7 +15,7 @@ from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.machine.memory import memory_limit
 from isonet2.machine.threads import use_threads
 from isonet2.opening.rows import ctf_of
@@ -39,7 +39,7 @@ def deconv(parameters: DeconvParameters) -> list[Done]:
 
 def prepare(parameters: DeconvParameters) -> Work[Tomogram]:
     """Make ready what deconvolves a tomogram, in the process that does it."""
-    log.info("computing with %d processor threads", use_threads(parameters.ncpus))
+    log.info("computing with %s", counted(use_threads(parameters.ncpus), "processor thread"))
 
     def work(tomogram: Tomogram, label: str) -> dict[str, object]:
         return {"rlnDeconvTomoName": deconvolve_one(parameters, tomogram, label)}

@@ -2,16 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from isonet2.checks.examination import (
-    Declared,
-    Examination,
-    corrections,
-    examine,
-    suggestions,
-)
+from isonet2.checks.advice import Advice, advice
+from isonet2.checks.examination import Declared, examine
 from isonet2.checks.findings import SEVERITIES, Findings
 from isonet2.checks.halves import mixed_up
 from isonet2.data.files import keep_old, make_folder
@@ -19,19 +14,23 @@ from isonet2.data.names import half, tomogram_name
 from isonet2.data.pairing import TomogramFiles, find_sources
 from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, update
+from isonet2.data.tomograms import SUBTOMOGRAMS
 from isonet2.data.volumes import open_volume
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.machine.threads import use_threads
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import InspectParameters, write_parameters
 from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.wedge import Sectors
 from isonet2.reports.json_file import write_figures
+from isonet2.reports.methods import write_methods
 from isonet2.reports.page import Picture, Section, write_page
 from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
+from isonet2.runs.account import sentences_of
+from isonet2.runs.cost import Cost, cost_of
 from isonet2.runs.each import Outcome, Work, outcomes
-from isonet2.runs.portrait import draw
+from isonet2.runs.inspected import Inspected, failed, inspected
 
 log = logging.getLogger(__name__)
 
@@ -49,39 +48,6 @@ CAPTION = (
     "Slices of the tomogram (of its first half where there are two); its x-z spectrum with the "
     "declared (full) and the measured (dashed) ends of the tilt range; power."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """What is kept of an examined tomogram: small, so that another process can send it.
-
-    Attributes
-    ----------
-    declared, findings, figures
-        As in `Examination`.
-    suggestions, corrections
-        What it suggests to train with, and cells of the table that are surely wrong.
-    voxel_size
-        Angstrom along x, by its header.
-    paired
-        Whether it has two halves that can be compared with others'.
-    picture
-        PNG; None where its voxels cannot be read.
-    """
-
-    declared: Declared
-    findings: Findings
-    figures: Mapping[str, object]
-    suggestions: Mapping[str, object]
-    corrections: Mapping[str, object]
-    voxel_size: float | None
-    paired: bool
-    picture: bytes | None
-
-    @property
-    def name(self) -> str:
-        """Of the tomogram."""
-        return self.declared.name
 
 
 def inspect(parameters: InspectParameters) -> int:
@@ -117,23 +83,36 @@ def inspect(parameters: InspectParameters) -> int:
     _compare(found)
     if table is not None and parameters.fix:
         _fix(table.path, rows, found)
+    advised = advice(
+        [one.suggestion for one in found if one.suggestion and not one.findings.refused],
+        sum(row.number_subtomos for row in rows) or SUBTOMOGRAMS,
+    )
+    cost = None if advised is None else _cost(found, advised)
+    notes = []
+    if advised is not None and cost is not None:
+        notes = [f"Suggested: refine {advised.words}.", f"{cost.words}."]
+    number = counted(len(found), "tomogram")
     ordered = sorted(found, key=_gravity, reverse=True)
-    cells = [_cells(one) for one in ordered]
+    columns, cells = _filled(COLUMNS, [_cells(one) for one in ordered])
     write_page(
         parameters.output_dir / REPORT,
         TITLE,
-        f"{place}: {len(found)} tomograms, the gravest first",
-        COLUMNS,
+        f"{place}: {number}, the gravest first",
+        columns,
         cells,
         [_section(one) for one in ordered],
+        lead=notes,
     )
-    _write_json(parameters.output_dir / FIGURES, found)
+    _write_json(parameters.output_dir / FIGURES, found, advised, cost)
+    write_methods(parameters.output_dir, parameters.command, sentences_of(found, advised))
     shown = [[*row[:-1], _short(row[-1])] for row in cells]
-    show_table(f"{place}: {len(found)} tomograms", COLUMNS, shown)
+    show_table(f"{place}: {number}", columns, shown)
     for severity in ("refusal", "warning"):
         for text, names in _all(found).grouped(severity).items():
             told = f" ({', '.join(names)})" if names else ""
             log.log(logging.WARNING if severity == "warning" else logging.ERROR, text + told)
+    for note in notes:
+        log.info("%s", note)
     log.info("the report is %s", parameters.output_dir / REPORT)
     return STATUS[_all(found).worst]
 
@@ -153,34 +132,25 @@ def prepare(parameters: InspectParameters) -> Work[Declared]:
     use_threads(None)
 
     def work(declared: Declared, label: str) -> dict[str, object]:
-        return {"kept": _record_of(examine(declared))}
+        return {"kept": inspected(examine(declared))}
 
     return work
 
 
-def _record_of(one: Examination) -> Inspected:
-    size = None if one.volume is None else one.volume.voxel_size
-    return Inspected(
-        one.declared,
-        one.findings,
-        one.figures,
-        suggestions(one),
-        corrections(one),
-        None if size is None else size[2],
-        one.second is not None and not one.findings.refused,
-        draw(one),
-    )
-
-
 def _kept(declared: Declared, outcome: Outcome) -> Inspected:
     """What became of a tomogram; a refusal where it could not be inspected."""
-    if outcome.columns is not None:
-        kept = outcome.columns["kept"]
-        assert isinstance(kept, Inspected)
-        return kept
-    findings = Findings()
-    findings.refuse(f"{declared.name}: {outcome.said.splitlines()[0]}")
-    return Inspected(declared, findings, {}, {}, {}, None, False, None)
+    if outcome.columns is None:
+        return failed(declared, outcome.said.splitlines()[0])
+    kept = outcome.columns["kept"]
+    assert isinstance(kept, Inspected)
+    return kept
+
+
+def _cost(found: Sequence[Inspected], advised: Advice) -> Cost:
+    """What training and restoring those that can be used will take here."""
+    usable = [one for one in found if not one.findings.refused]
+    shapes = [one.shape for one in usable if one.shape is not None]
+    return cost_of(advised, shapes, halves=any(one.paired for one in usable))
 
 
 def _all(found: Sequence[Inspected]) -> Findings:
@@ -262,15 +232,34 @@ def _cells(one: Inspected) -> list[str]:
         one.name,
         VERDICTS[one.findings.worst],
         _words(figures.get("voxels"), " x "),
-        _words(declared.pixel_size or one.voxel_size),
+        _words(one.pixel_size),
         _words(ends, " to "),
-        _words(figures.get("tilts that are seen"), " to ", "{:.0f}"),
+        _seen(figures),
         _words(figures.get("defocus that is declared (A)")),
         _words(figures.get("defocus that is seen (A)")),
         _words(figures.get("halves of")),
         _words(figures.get("halves agree to (A)")),
         grave[0].text if grave else "",
     ]
+
+
+def _filled(
+    columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Columns in which some row says something, and their cells; the last one stays."""
+    last = len(columns) - 1
+    kept = [place for place in range(last) if any(row[place] for row in rows)] + [last]
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _seen(figures: Mapping[str, object]) -> str:
+    """The measured tilt range, and how well it is known."""
+    ends = _words(figures.get("tilts that are seen"), " to ", "{:.0f}")
+    return ends and f"{ends} ± {_words(figures.get('uncertainty of their ends (degrees)'))}"
+
+
+def _suggested(one: Inspected) -> dict[str, object]:
+    return {} if one.suggestion is None else asdict(one.suggestion)
 
 
 def _words(value: object, between: str = ", ", form: str = "{:g}") -> str:
@@ -290,7 +279,7 @@ def _short(text: str) -> str:
 
 def _section(one: Inspected) -> Section:
     order = sorted(one.findings.all, key=lambda f: SEVERITIES.index(f.severity), reverse=True)
-    figures = {name: _words(value) for name, value in {**one.figures, **one.suggestions}.items()}
+    figures = {name: _words(value) for name, value in {**one.figures, **_suggested(one)}.items()}
     return Section(
         title=one.name,
         state=one.findings.worst or "clean",
@@ -300,9 +289,13 @@ def _section(one: Inspected) -> Section:
     )
 
 
-def _write_json(path: Path, found: Sequence[Inspected]) -> None:
+def _write_json(
+    path: Path, found: Sequence[Inspected], advised: Advice | None, cost: Cost | None
+) -> None:
     told = {
         "status": STATUS[_all(found).worst],
+        "suggested": None if advised is None else asdict(advised),
+        "cost": None if cost is None else asdict(cost),
         "tomograms": [
             {
                 "name": one.name,
@@ -310,7 +303,8 @@ def _write_json(path: Path, found: Sequence[Inspected]) -> None:
                 "verdict": VERDICTS[one.findings.worst],
                 "findings": [finding.record for finding in one.findings.all],
                 "figures": one.figures,
-                "suggestions": one.suggestions,
+                "suggestions": _suggested(one),
+                "shells": one.shells,
             }
             for one in found
         ],

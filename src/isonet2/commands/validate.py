@@ -9,7 +9,7 @@ import torch
 
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.opened import opened_findings
-from isonet2.data.files import atomic_path, make_folder
+from isonet2.data.files import make_folder
 from isonet2.data.star import TomogramTable, update
 from isonet2.errors import InputError, counted
 from isonet2.machine.devices import choose_devices
@@ -17,6 +17,7 @@ from isonet2.machine.threads import use_threads
 from isonet2.parameters import ValidateParameters, package_version
 from isonet2.reports.comparison import slices
 from isonet2.reports.json_file import write_figures
+from isonet2.reports.methods import write_methods
 from isonet2.reports.page import Cells, Picture, Section, Slides, write_page
 from isonet2.reports.progress import progress_bar
 from isonet2.reports.table import show_table
@@ -33,7 +34,7 @@ from isonet2.trust.verdict import FILL, IMPRINT, LIMIT, LOST, THROUGH
 
 log = logging.getLogger(__name__)
 
-REPORT, FIGURES, METHODS = "report.html", "report.json", "methods.txt"
+REPORT, FIGURES = "report.html", "report.json"
 WORK = "work"
 STATUS = {None: 0, "remark": 0, "warning": 1, "refusal": 2}
 LIGHTS = {"clean": "green", "remark": "green", "warning": "yellow", "refusal": "red"}
@@ -252,8 +253,7 @@ def _report(
             "results": [figures_of(one) for one in judged],
         },
     )
-    with atomic_path(folder / METHODS) as temporary:
-        temporary.write_text(methods(parameters, lead) + "\n", encoding="utf-8")
+    write_methods(folder, parameters.command, [*methods(parameters), *lead, LIMIT])
     show_table(f"{parameters.star_file}: {counted(len(judged), 'result')}", COLUMNS, rows)
     for severity in ("refusal", "warning"):
         for text, names in Findings(found.all).grouped(severity).items():
@@ -323,8 +323,8 @@ def _slides(beside: Sequence[Judged]) -> Slides:
     return Slides(list(zip(names, drawn, strict=True)), SHOWN)
 
 
-def methods(parameters: ValidateParameters, lead: Sequence[str]) -> str:
-    """A paragraph for the methods section of a paper."""
+def methods(parameters: ValidateParameters) -> list[str]:
+    """How tomograms were judged, in sentences for a paper."""
     p = parameters
     how = {
         "none": "Tilts were not held out.",
@@ -333,16 +333,13 @@ def methods(parameters: ValidateParameters, lead: Sequence[str]) -> str:
         + (f", for {counted(p.epochs, 'epoch')}" if p.epochs else "")
         + ".",
     }[p.held_out]
-    share = (
-        f"The outermost {100 * p.held_out_share:g} % of the tilts on either side were held out. "
-    )
-    return (
-        f"Restored tomograms were judged with isonet2 {package_version()} (isonet.py validate) "
-        f"from the two halves of each tomogram. Agreement with the measured signal is the Fourier "
-        f"shell correlation, in the measured region, of one restored half with the other half as "
-        f"measured, over the square root of that of the two halves. "
-        f"{share if p.held_out != 'none' else ''}{how} Errors are by jackknife over slabs of the "
-        f"tomogram. {' '.join(lead)} {LIMIT} Cite: Liu, Zhang, Wang et al., Isotropic "
-        f"reconstruction for electron tomography with deep learning, Nature Communications 13, "
-        f"6482 (2022)."
-    )
+    share = f"The outermost {100 * p.held_out_share:g} % of the tilts on either side were held out."
+    return [
+        "Restored tomograms were judged from the two halves of each tomogram.",
+        "Agreement with the measured signal is the Fourier shell correlation, in the measured "
+        "region, of one restored half with the other half as measured, over the square root of "
+        "that of the two halves.",
+        *([share] if p.held_out != "none" else []),
+        how,
+        "Errors are by jackknife over slabs of the tomogram.",
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.machine.started import Rank, started_rank
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _number_of(gpu_id: str, visible: int) -> int | None:
 def named(devices: list[torch.device]) -> str:
     """Name devices for the log."""
     return ", ".join(
-        f"{torch.get_num_threads()} processor threads"
+        counted(torch.get_num_threads(), "processor thread")
         if device.type == "cpu"
         else f"{device} {torch.cuda.get_device_name(device)}"
         for device in devices

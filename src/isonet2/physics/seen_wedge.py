@@ -6,7 +6,8 @@ measured. This tells a wrong tilt range, and a tomogram whose axes are in anothe
 """
 
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,11 @@ SOFTEST_EDGE = 10
 HALF_STEP = 1.0
 """Degrees that the last image of a series at each end measures beyond its own tilt, about."""
 ORDERS = tuple(itertools.permutations(range(3), 2))
+
+STEEPEST_LEAN, LEAN_STEP = 36, 4
+"""Degrees out of the x-y plane at which a tilt axis is looked for."""
+RISE = 0.05
+"""Of the power in a supposed wedge, over that of the rest."""
 
 FAN_BAND = (0.25, 0.48)
 FAN_REACH = 45
@@ -190,6 +196,63 @@ def seen_wedge(power: Tensor, shape: Sizes) -> SeenWedge | None:
                 beam, tilt_axis, low + HALF_STEP, high - HALF_STEP, faint_low, faint_high
             )
     return found
+
+
+def seen_lean(power: Tensor, shape: Sizes, seen: SeenWedge) -> float | None:
+    """How far the tilt axis leans out of the x-y plane, by where the wedge is emptiest.
+
+    A volume that was turned about x, or reconstructed with a tilt about x, has a wedge around
+    an axis that lies in the y-z plane, but not along y.
+
+    Parameters
+    ----------
+    power
+        Power (z, y, x//2+1) of a half spectrum, beam along z and tilt axis along y.
+    shape
+        Shape (z, y, x) in real space.
+    seen
+        The wedge, as it is seen when the axis is taken to run along y.
+
+    Returns
+    -------
+    float or None
+        Degrees from y towards z, good to about 2; None where it cannot be told. Power in the
+        supposed wedge rises alike to both sides of the true angle, so that is half way between
+        the two angles of some power.
+    """
+    kz, ky, kx = (axis.expand(power.shape) for axis in frequencies(shape))
+    length = torch.sqrt(kz**2 + ky**2 + kx**2)
+    chosen = (length > BAND[0]) & (length < BAND[1])
+    weight = (power * multiplicity(shape).to(power))[chosen]
+    count = multiplicity(shape).expand(power.shape)[chosen].float()
+    z, y, x = kz[chosen], ky[chosen], kx[chosen]
+    low, high = (math.tan(math.radians(end)) for end in (seen.low, seen.high))
+    leans, shares = [], []
+    for lean in range(-STEEPEST_LEAN, STEEPEST_LEAN + 1, LEAN_STEP):
+        angle = math.radians(lean)
+        along = z * math.cos(angle) - y * math.sin(angle)
+        outside = ((along < low * x) | (along > high * x)) & (torch.hypot(along, x) > BAND[0])
+        level = weight[~outside].sum() / count[~outside].sum()
+        leans.append(float(lean))
+        shares.append(float(weight[outside].sum() / count[outside].sum() / level))
+    return _middle(leans, shares)
+
+
+def _middle(places: Sequence[float], values: Sequence[float]) -> float | None:
+    """Half way between the two places at which values rise a step above their least."""
+    least = min(range(len(values)), key=values.__getitem__)
+    level = values[least] + RISE
+    ends = []
+    for step in (-1, 1):
+        inner = least
+        while 0 <= inner + step < len(values) and values[inner + step] < level:
+            inner += step
+        outer = inner + step
+        if not 0 <= outer < len(values):
+            return None
+        part = (level - values[inner]) / (values[outer] - values[inner])
+        ends.append(places[inner] + part * (places[outer] - places[inner]))
+    return sum(ends) / 2
 
 
 def _edges(profile: Tensor, level: float) -> tuple[float, float]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isonet2.reports.pictures import power_spectrum
+from isonet2.reports.figures import figure, plain_settings
+from isonet2.reports.pictures import power_spectrum, round_details
 from isonet2.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS = 100
-DECLARED, MEASURED = "tab:cyan", "tab:orange"
+log = logging.getLogger(__name__)
+
+DECLARED, MEASURED = "cyan", "white"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Portrait:
         Frequency (cycles per voxel) and power by name.
     zeros
         Frequencies of the declared CTF's zeros, cycles per voxel.
+    agree
+        Frequency to which its halves agree, cycles per voxel; None where there are none.
     """
 
     binned: Floats
@@ -49,21 +54,29 @@ class Portrait:
     measured: Sequence[tuple[float, float]]
     curves: dict[str, tuple[Floats, Floats]]
     zeros: Sequence[float]
+    agree: float | None = None
 
 
-def portrait(what: Portrait) -> bytes:
-    """Draw a tomogram as a PNG."""
-    from matplotlib.figure import Figure
+def portrait(what: Portrait, name: str) -> bytes | None:
+    """Draw a tomogram of some name as a PNG; None, with a warning, where that fails."""
+    try:
+        with plain_settings():
+            return _drawn(what)
+    except Exception as error:  # whatever a library that draws may raise
+        log.warning("%s: its picture was not drawn: %s", name, str(error) or repr(error))
+        return None
 
-    figure = Figure(figsize=(16, 4), layout="constrained", dpi=DOTS)
-    above, beside, middle, right = figure.subplots(1, 4)
+
+def _drawn(what: Portrait) -> bytes:
+    drawn = figure(16, 4)
+    above, beside, middle, right = drawn.subplots(1, 4)
     z, y, _ = what.binned.shape
     _slice(above, what.binned[max(0, z // 2 - 1) : z // 2 + 1].mean(0), what, "y")
     _slice(beside, what.binned[:, max(0, y // 2 - 1) : y // 2 + 1].mean(1), what, "z")
     _spectrum(middle, what)
     _curves(right, what)
     sink = io.BytesIO()
-    figure.savefig(sink, format="png")
+    drawn.savefig(sink, format="png", backend="agg")
     return sink.getvalue()
 
 
@@ -91,14 +104,14 @@ def _spectrum(axes: Axes, what: Portrait) -> None:
     ):
         for end in [end for ends in ranges for end in ends]:
             x, z = np.cos(np.radians(end)) / 2, np.sin(np.radians(end)) / 2
-            axes.plot([-x, x], [-z, z], style, color=color, linewidth=1.2, label=label)
+            axes.plot([-x, x], [-z, z], style, color=color, linewidth=2, label=label)
             label = "_"
     axes.set(
         xlim=(-0.5, 0.5), ylim=(-0.5, 0.5), xlabel="kx (1/voxel)", ylabel="kz (1/voxel)",
         title="x-z power spectrum",
     )  # fmt: skip
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="lower right", fontsize=8, facecolor="dimgrey", labelcolor="white")
 
 
 def _curves(axes: Axes, what: Portrait) -> None:
@@ -109,9 +122,16 @@ def _curves(axes: Axes, what: Portrait) -> None:
     for number, zero in enumerate(what.zeros):
         label = "zeros of the declared CTF" if number == 0 else "_"
         axes.axvline(zero * scale, color="grey", linestyle=":", linewidth=1, label=label)
+    if what.agree is not None:
+        axes.axvline(what.agree * scale, color="black", linewidth=1, label="halves agree to here")
     axes.set_yscale("log")
     unit = "1/angstrom" if what.size else "1/voxel"
-    axes.set(xlabel=f"frequency ({unit})", ylabel="power", title="power against frequency")
+    axes.set(xlabel=f"frequency ({unit})", ylabel="power")
+    if what.size:
+        details = round_details(scale / 2)
+        above = axes.secondary_xaxis("top")
+        above.set_xticks([1 / detail for detail in details], [f"{detail:g}" for detail in details])
+        above.set_xlabel("power against detail (angstrom)")
     axes.grid(visible=True, alpha=0.3)
     if what.curves:
         axes.legend(fontsize=8)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from isonet2.data.files import make_folder
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, refuse_unwritable, rows_of, update
-from isonet2.data.tomograms import resolve
 from isonet2.errors import InputError, few, sentence
 from isonet2.jobs.cluster import DEATHS, GPU, crew
 from isonet2.parameters import (
@@ -75,12 +75,11 @@ def _refuse_namesakes(mine: Sequence[Tomogram], others: Sequence[Tomogram], fold
         other = named.get(tomogram.name)
         if other is None or _files(other) == _files(tomogram):
             continue
-        cells = (text for text in other.cells.values() if Path(text).suffix.lower() in BY_SUFFIX)
-        results = (resolve(text, other.table) for text in cells)
-        if any(path.parent.resolve() == folder.resolve() for path in results):
+        whole = re.compile(rf"(?<![^\W_]){re.escape(tomogram.name)}(?![^\W_])")
+        if any(p.suffix.lower() in BY_SUFFIX and whole.search(p.stem) for p in folder.iterdir()):
             raise InputError(
-                f"{folder}: holds the result of another {tomogram.name}, which {other.table} "
-                "lists; choose another output_dir"
+                f"{folder}: holds the result of another {tomogram.name}, that of {other.table}; "
+                "choose another output_dir"
             )
 
 

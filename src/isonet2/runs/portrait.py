@@ -5,6 +5,7 @@ import torch
 
 from isonet2.checks.examination import Examination
 from isonet2.checks.looks import centre
+from isonet2.checks.signal import finest_agreement
 from isonet2.physics.fourier import multiplicity, radius
 from isonet2.reports.spectra import Portrait, portrait
 from isonet2.types import Floats
@@ -32,8 +33,9 @@ def draw(one: Examination) -> bytes | None:
         measured=() if seen is None else ((seen.low, seen.high),),
         curves=_curves(one),
         zeros=_zeros(one, size),
+        agree=None if one.shells is None else finest_agreement(one.shells),
     )
-    return portrait(what)
+    return portrait(what, one.name)
 
 
 def _curves(one: Examination) -> dict[str, tuple[Floats, Floats]]:
