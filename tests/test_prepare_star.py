@@ -7,8 +7,9 @@ import pytest
 from preparing import MANUAL_COLUMNS, SHAPE, halves, refused, run, volume
 
 from isonet2.commands import prepare_star as module
+from isonet2.data.labels import RESTORED_LABEL, Restoration
 from isonet2.data.star import TomogramTable
-from isonet2.data.volumes import open_volume
+from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 
 
@@ -45,6 +46,19 @@ def test_the_average_is_the_mean_and_keeps_the_header(project):
         assert file.header.origin.tolist() == (-1, -2, -3)
         assert (file.header.nxstart, file.header.nystart, file.header.nzstart) == (5, 6, 7)
         assert b"mean of the even" in file.header.label[1]
+
+
+def test_tomograms_that_were_restored_already_are_said(project, caplog):
+    made = Restoration(True, "filled", "network", "0a1b2c3d", "2.1.0")
+    plain = open_volume(volume(Path("tomos/a.mrc"), 7))
+    label = f"IsoNet2: {RESTORED_LABEL}\n{made.label}"
+    write_volume("tomos/b.mrc", plain.read(), like=plain, label=label)
+    run(full="tomos")
+    assert (
+        "tomos/b.mrc was restored already (denoised, wedge filled, CTF network, by network "
+        "0a1b2c3d of IsoNet2 2.1.0); give the tomogram as reconstructed"
+    ) in caplog.text
+    assert "tomos/a.mrc was restored" not in caplog.text
 
 
 def test_averages_lie_beside_the_table(project):
