@@ -14,11 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from isonet2.data.progress import ProgressFile
+from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import write_volume
 from isonet2.jobs import Jobs
-from isonet2.parameters import PsfParameters
+from isonet2.parameters import DeconvParameters, PsfParameters
+from isonet2.runs.each import Work, outcomes
 
 JOBS = 200
+TASK = 1.0
 
 
 def submit_and_list(project: Path, count: int) -> tuple[float, float]:
@@ -54,6 +58,29 @@ def deconvolve(project: Path, folder: str, *words: str) -> float:
     return moments[-1] - moments[0]
 
 
+def waiting(parameters: DeconvParameters) -> Work[Tomogram]:
+    """Work that takes `TASK` seconds and no processor, so that others' load does not show."""
+
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        time.sleep(TASK)
+        return {}
+
+    return work
+
+
+def between(project: Path, cluster: str | None) -> tuple[float, int]:
+    """Seconds between two tomograms of work that waits, and by how many processes."""
+    table = TomogramTable.read(project / "tomograms.star")
+    folder = project / f"waiting_{cluster}"
+    folder.mkdir()
+    given = DeconvParameters(star_file=table.path, output_dir=folder, cluster=cluster)
+    with ProgressFile(folder, "deconv") as progress:
+        done = outcomes(given, table.tomograms, waiting, "waited for", progress)
+        moments = [time.perf_counter() for _ in done]
+    workers = json.loads((folder / "progress.json").read_text())["workers"] or 1
+    return (moments[-1] - moments[workers - 1]) / (len(moments) - workers), workers
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tomograms", type=int, default=12)
@@ -66,10 +93,15 @@ def main() -> None:
         here = deconvolve(project, "here")
         spread = deconvolve(project, "spread", "--cluster", "local")
         told = json.loads((project / "spread/progress.json").read_text())
+        alone, _ = between(project, None)
+        shared, processes = between(project, "local")
     print(f"submit {1000 * each:.1f} ms a job, list of {JOBS} {1000 * listing:.1f} ms")
     print(f"deconv of {given.tomograms} tomograms {given.edge}^3, first to last result:")
     workers = told["workers"]
     print(f"  one process {here:.2f} s, --cluster local {spread:.2f} s ({workers} workers)")
+    print(f"work that waits {TASK} s: a tomogram every {alone:.3f} s by one process,")
+    print(f"  every {shared:.3f} s by {processes}: {alone / shared:.2f} times as many,")
+    print(f"  {1000 * (processes * shared - TASK):.0f} ms for its way there and back")
     print(f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
 
 
