@@ -35,7 +35,7 @@ from isonet2.data.star import TomogramTable, update
 from isonet2.networks import build_network
 from isonet2.prediction.checkpoint import Checkpoint
 from isonet2.reports.table import show_table
-from isonet2.trust.sums import band
+from isonet2.trust.held_out import RESOLUTIONS
 
 FULL: dict[str, Any] = {
     "shape": (96, 160, 160), "noise": (0.1, 0.5), "ranges": (60, 45), "seeds": (0, 1),
@@ -43,7 +43,7 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 SMALL: dict[str, Any] = {
     "shape": (64, 96, 96), "noise": (4.0,), "ranges": (60,), "seeds": (1,),
-    "arch": None, "cube": 32, "ages": (15, 100), "count": 1,
+    "arch": None, "cube": 32, "ages": (15, 105), "count": 1,
 }  # fmt: skip
 WRONG = 20
 """Degrees by which the wrong range is too narrow at both ends."""
@@ -82,16 +82,18 @@ def trained(table: Path, name: str, steps: int, size: dict[str, Any], gpu: str |
     found = list(folder.glob("network_*_full.pt"))
     if found:
         return found[0]
+    first = size["ages"][0]
     rows = TomogramTable.read(table).tomograms
     for row in rows:
-        update(table, row.index, {"rlnNumberSubtomo": max(1, 2 * steps // len(rows))})
+        update(table, row.index, {"rlnNumberSubtomo": max(1, 2 * first // len(rows))})
     arch = size["arch"]
     if arch is None:
         arch = str(table.parent / "small.yaml")
         Path(arch).write_text(SMALL_NETWORK)
     (path,) = refine(
         RefineParameters(
-            star_file=table, output_dir=folder, arch=arch, cube_size=size["cube"], epochs=1,
+            star_file=table, output_dir=folder, arch=arch, cube_size=size["cube"],
+            epochs=steps // first,
             mw_weight=20.0, with_preview=False, validation=False, gpuID=gpu,
         )
     )  # fmt: skip
@@ -141,7 +143,11 @@ def judged(table: Path, network: Path, held_out: str, gpu: str | None) -> list[d
 def rows_of(name: str, data: str, result: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each band."""
     told, truth = result["held-out tilts"], result["truth"]
-    lights = {found["kind"]: found["severity"] for found in result["findings"]}
+    lights = {
+        found["kind"]: found["severity"]
+        for found in result["findings"]
+        if found["measured"] is not None
+    }
     common = {
         "data": data,
         "network": name,
@@ -156,8 +162,8 @@ def rows_of(name: str, data: str, result: dict[str, Any]) -> list[dict[str, Any]
     }
 
     def true(part: str, resolution: float) -> float:
-        values = np.array(truth[part][band(resolution, PIXEL)], float)
-        return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+        value = truth[f"{part}, in bands"][RESOLUTIONS.index(resolution)]
+        return math.nan if value is None else value
 
     return [
         {

@@ -14,7 +14,7 @@ from isonet2.runs.candidate import Candidate, Store, facts_of, with_sectors
 from isonet2.runs.subject import Subject
 from isonet2.trust import controls
 from isonet2.trust.anisotropy import cone_power
-from isonet2.trust.held_out import HeldOut, held_out, pairs_of
+from isonet2.trust.held_out import RESOLUTIONS, HeldOut, held_out, pairs_of
 from isonet2.trust.imprint import (
     Imprint,
     imprint,
@@ -34,7 +34,7 @@ from isonet2.trust.regions import (
 from isonet2.trust.residual import Residual, residual
 from isonet2.trust.sampling import tilt_agreement, tilts_of
 from isonet2.trust.spread import Spread, flips, rank_with_error, shell_spread, smoothed
-from isonet2.trust.sums import Sums, correlation, frequencies_in, jackknife, products
+from isonet2.trust.sums import Sums, band, correlation, frequencies_in, jackknife, products
 
 MOST_FLIPS = 4
 HALVES = [("e", "e"), ("o", "o"), ("e", "o")]
@@ -153,7 +153,8 @@ def assess(
     tilts = tilt_parts(subject.shape, subject.sectors)
     told: HeldOut | None = None
     by_control: dict[str, HeldOut] = {}
-    known = _truth(subject, result, {name: data.parts[name] for name in ("measured", "wedge")})
+    judged = {name: data.parts[name] for name in ("measured", "wedge")}
+    known = _truth(subject, result, judged, pixel)
     if with_held_out:
         told, by_control, true = _held_out(
             retrained or candidate, subject, store, kept, report, data
@@ -290,7 +291,8 @@ def _held_out(
     sums = products(volumes, pairs, {"held out": data.parts["held out"]})
     shown = _shown(subject, store, data)
     told = {name: held_out(sums, data.counts, shown, pixel, name) for name in results}
-    return told.pop("h"), told, _truth(subject, volumes["h"], {"held out": data.parts["held out"]})
+    part = {"held out": data.parts["held out"]}
+    return told.pop("h"), told, _truth(subject, volumes["h"], part, pixel)
 
 
 def _shown(subject: Subject, store: Store, data: Data) -> Tensor:
@@ -355,11 +357,20 @@ def _spread(
     return told, rank, deviation
 
 
-def _truth(subject: Subject, result: Tensor, parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """True correlations of a result, shell by shell, in parts; empty where no truth is known."""
+def _truth(
+    subject: Subject, result: Tensor, parts: dict[str, Tensor], pixel_size: float
+) -> dict[str, Tensor]:
+    """True correlations of a result, by shell and by band; empty where no truth is known."""
     truth = subject.truth()
     if truth is None:
         return {}
-    sums = products({"t": truth, "f": result}, [("t", "t"), ("f", "f"), ("f", "t")], parts)
     pairs = ("f", "t"), ("f", "f"), ("t", "t")
-    return {name: correlation(*(sums[a, b, name].sum(0) for a, b in pairs)) for name in parts}
+    sums = products({"t": truth, "f": result}, pairs, parts)
+    bands = [band(resolution, pixel_size) for resolution in RESOLUTIONS]
+    found = {}
+    for name in parts:
+        totals = [sums[a, b, name].sum(0) for a, b in pairs]
+        pooled = [torch.stack([one[shells].sum() for shells in bands]) for one in totals]
+        found[name] = correlation(*totals)
+        found[f"{name}, in bands"] = correlation(*pooled)
+    return found

@@ -14,8 +14,6 @@ from isonet2.trust.held_out import HeldOut
 from isonet2.trust.sums import Estimate
 from isonet2.trust.verdict import FILL, IMPRINT, LOST, THROUGH, Light
 
-BY_CHANCE = 3
-"""Frequencies that may stand out of a result of noise without being a lattice."""
 NEGLIGIBLE = 0.05
 """Part of the signal whose loss at some tilts need not be mentioned."""
 HOW = {
@@ -103,15 +101,15 @@ class Judged:
         return self._finding(
             FILL,
             self.beyond_positivity,
-            f"of what the held-out tilts would have shown, {float(told.mean.value):.2f} is "
-            f"restored (positivity alone: {float(control.mean.value):.2f}), {HOW[self.held_out]}",
+            f"of the held-out tilts, {float(told.mean.value):.2f} is restored "
+            f"(positivity alone: {float(control.mean.value):.2f}), {HOW[self.held_out]}",
             "do not interpret what stands in the filled wedge alone",
         )
 
     def _named(self) -> list[Finding]:
         """What came out of noise, called by its name."""
         m, found = self.measured, []
-        if m.imprint.lattice > BY_CHANCE:
+        if m.imprint.lattice:
             found.append(
                 self._own(
                     f"out of noise the network makes a lattice ({m.imprint.lattice} frequencies "
@@ -174,8 +172,8 @@ def three_sentences(judged: Sequence[Judged]) -> list[str]:
             float(one.measured.controls_held_out["positivity"].mean.value) for one in told
         )
         second = (
-            f"Of what tilts that were held out would have shown, it restores {restored:.2f} (1 is "
-            f"all, positivity alone reaches {control:.2f}), {HOW[told[0].held_out]}."
+            f"Of tilts that were held out, {restored:.2f} is restored (1 is all, positivity alone "
+            f"reaches {control:.2f}), {HOW[told[0].held_out]}."
         )
     else:
         held = judged[0].measured.held_out

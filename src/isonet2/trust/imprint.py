@@ -19,6 +19,9 @@ NARROWER = 10.0
 HEAVY = 1.0
 """Excess kurtosis from which on a blurred result of noise is said to hold shapes: noise has 0."""
 BLUR = 2.0
+CLEAR = 100.0
+"""Times its surroundings from which a frequency is part of a lattice that can be seen. Small
+networks after 15 to 100 steps reached 40."""
 
 
 def noise_of(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +68,8 @@ class Imprint:
         Correlation in the wedge of what was made of the data, and of the turned data, turned back;
         where both were measured or filled it is near 1 for a network that follows the data.
     lattice
-        How many single frequencies stand out of what was made of noise, and not of the noise.
+        How many single frequencies stand clearly out of what was made of noise, and not of the
+        noise.
     shapes
         Excess kurtosis of what was made of noise, blurred; noise stays near 0.
     """
@@ -109,6 +113,6 @@ def imprint(sums: Sums, noise: Tensor, made: Tensor) -> Imprint:
         phases=over("phases"),
         narrow=over("narrow"),
         turned=float(turned),
-        lattice=lattice(made).beyond(lattice(noise)).peaks,
+        lattice=int((lattice(made).beyond(lattice(noise)).heights > CLEAR).sum()),
         shapes=float(smooth.double().pow(4).mean() - 3),
     )
