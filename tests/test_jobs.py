@@ -17,6 +17,7 @@ from isonet2.data.progress import ProgressFile
 from isonet2.data.run_folder import BATCH, CANCEL, CLAIM, STATE
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, gpus, start
+from isonet2.jobs.records import read_job
 from isonet2.jobs.waiting import MADE, MADE_BY, NOTED
 from isonet2.parameters import (
     COMMANDS,
@@ -70,6 +71,23 @@ def test_a_job_is_written_down_with_all_that_runs_it(jobs, star):
     assert job.results == job.folder == jobs.project / "refine/job001"
     assert job.parameters["epochs"] == 3
     assert (job.status, job.after, job.lane, job.attempt) == ("queued", (), "local", 1)
+
+
+def test_a_job_that_has_ended_is_read_again_only_when_its_files_changed(jobs):
+    job = jobs.submit(psf(), name="first")
+    assert jobs.show(1) is not jobs.show(1)
+    say(job, "succeeded", ended=2.0)
+    ended = read_job(job.folder)
+    assert ended is read_job(job.folder)
+    jobs.edit(1, name="second")
+    assert (jobs.show(1).name, jobs.show(1).status) == ("second", "succeeded")
+    jobs.retry(1)
+    assert (jobs.show(1).status, jobs.show(1).ended) == ("queued", None)
+    say(job, "failed", ended=3.0, reason="again")
+    assert (jobs.show(1).status, jobs.show(1).reason) == ("failed", "again")
+    jobs.remove(1)
+    assert jobs.list() == []
+    assert read_job(job.folder) is None
 
 
 def test_numbers_count_over_all_kinds_and_are_never_given_twice(jobs):

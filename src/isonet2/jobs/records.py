@@ -165,7 +165,8 @@ def read_json(path: Path | str) -> dict[str, Any]:
 def read_job(folder: Path) -> Job | None:
     """Read a job by its folder; None where no job is, or one that is being made.
 
-    Whether it is skipped, and what the scheduler of a lane says of it, others add.
+    Whether it is skipped, and what the scheduler of a lane says of it, others add. One that has
+    ended is read again only when its files have changed.
 
     Raises
     ------
@@ -173,10 +174,38 @@ def read_job(folder: Path) -> Job | None:
         For a record that no program of ours wrote.
     """
     place = str(folder)
-    told = read_json(f"{place}/{JOB}")
+    files = _stamps(place)
+    stamps, job = _ended.get(place, (None, None))
+    if job is None or stamps != files:
+        job = _read_anew(folder, place, files)
+        if job is not None and STATE in files and job.status in WRITTEN:
+            _ended[place] = files, job
+        else:
+            _ended.pop(place, None)
+    return job
+
+
+WRITTEN = ("succeeded", "failed", "cancelled")
+"""Ends that stand in a job's own file, and need no look at what still lives."""
+_Stamps = dict[str, tuple[int, int, int]]
+_ended: dict[str, tuple[_Stamps, Job]] = {}
+
+
+def _stamps(place: str) -> _Stamps:
+    """What tells a changed record from the earlier one, of those that are there."""
+    found = {}
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name in (JOB, CARD, BATCH, STATE):
+                told = entry.stat()
+                found[entry.name] = told.st_ino, told.st_mtime_ns, told.st_size
+    return found
+
+
+def _read_anew(folder: Path, place: str, there: Mapping[str, object]) -> Job | None:
+    told = read_json(f"{place}/{JOB}") if JOB in there else {}
     if not told:
         return None
-    there = set(os.listdir(place))  # noqa: PTH208 - names are all that is wanted, for many jobs
     card = read_json(f"{place}/{CARD}") if CARD in there else {}
     batch = read_json(f"{place}/{BATCH}") if BATCH in there else {}
     state = read_json(f"{place}/{STATE}") if STATE in there else {}
