@@ -209,6 +209,24 @@ def test_networks_are_named_one_after_the_other():
         assert parse([*words, "--gpuID", "cpu"], ValidateParameters) == parameters
 
 
+def test_smaller_tiles_follow_where_memory_runs_out(copying):
+    candidate = Candidate.load(copying, "A", [torch.device("cpu")], mixed_precision=False)
+    tried = []
+
+    def work(tiles):
+        tried.append(tiles[0].tile)
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError
+
+    def fails(tiles):
+        raise torch.OutOfMemoryError
+
+    candidate.with_tiles((160, 160, 160), work)
+    assert tried[0] > tried[1] == 32
+    with pytest.raises(InputError, match="does not fit"):
+        candidate.with_tiles((160, 160, 160), fails)
+
+
 @pytest.mark.slow
 def test_held_out_tilts_are_learned_without_them(star, monkeypatch):
     update(star, 1, {"rlnNumberSubtomo": 2})

@@ -21,6 +21,7 @@ from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfSlots
 from isonet2.physics.fourier import apply_filter, radial_weight
 from isonet2.physics.geometry import Geometry
+from isonet2.physics.tiling import AxisTiling
 from isonet2.physics.wedge import Sectors
 from isonet2.prediction.checkpoint import Checkpoint
 from isonet2.prediction.orientations import WAYS
@@ -78,13 +79,28 @@ class Candidate:
         """Where the CTF acts on a block."""
         return self.geometry(subject).slots(self.checkpoint.usage.treatment, shape)
 
-    def tiles(self, shape: Shape) -> list[list]:  # type: ignore[type-arg]
-        """Tiles to be tried one after the other, as memory allows."""
+    def with_tiles(self, shape: Shape, work: Callable[[Sequence[AxisTiling]], None]) -> None:
+        """Do work with the tiles of a block; with smaller ones when memory runs out.
+
+        Raises
+        ------
+        InputError
+            When the smallest do not fit either.
+        """
         edge = self.checkpoint.usage.cube_size
-        small = training_tiles(shape, edge, PADDING)
-        if self.checkpoint.is_published:
-            return [small]
-        return [fitted_tiles(shape, edge, PADDING, self.replicas.multiple), small]
+        plans = [training_tiles(shape, edge, PADDING)]
+        if not self.checkpoint.is_published:
+            plans.insert(0, fitted_tiles(shape, edge, PADDING, self.replicas.multiple))
+        for plan in plans:
+            try:
+                work(plan)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+            else:
+                return
+        raise InputError(
+            "one tile does not fit into the GPU's memory; free some of it, or use --gpuID cpu"
+        )
 
     def restored(
         self,
@@ -114,28 +130,20 @@ class Candidate:
         def write(region: Region, block: Block) -> None:
             result[:, *region] = block
 
-        plans = self.tiles(shape)
-        for number, plan in enumerate(plans):
-            try:
-                restore(
-                    self.replicas,
-                    volumes,
-                    geometry,
-                    self.checkpoint.usage,
-                    write,
-                    plan,
-                    ways=ways or (1 if self.checkpoint.is_published else WAYS),
-                    merge=False,
-                    progress=progress,
-                )
-                break
-            except torch.OutOfMemoryError:
-                if number == len(plans) - 1:
-                    raise InputError(
-                        "one tile does not fit into the GPU's memory; free some of it, or use "
-                        "--gpuID cpu"
-                    ) from None
-                torch.cuda.empty_cache()
+        self.with_tiles(
+            shape,
+            lambda plan: restore(
+                self.replicas,
+                volumes,
+                geometry,
+                self.checkpoint.usage,
+                write,
+                plan,
+                ways=ways or (1 if self.checkpoint.is_published else WAYS),
+                merge=False,
+                progress=progress,
+            ),
+        )
         scale = torch.tensor([std for _, std in moments])[:, None, None, None]
         return torch.from_numpy(result) * scale
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ import numpy as np
 from isonet2.data.inputs import edges
 from isonet2.data.labels import is_labelled
 from isonet2.data.volumes import VolumeWriter
+from isonet2.physics.tiling import AxisTiling
 from isonet2.prediction.restoring import restore
 from isonet2.runs.candidate import Candidate, facts_of
 from isonet2.runs.subject import Subject
 from isonet2.trust.spread import Spreading
-from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +47,17 @@ def write_spread(
     scale = np.float32(np.mean([half.statistics.std for half in subject.halves]))
     like = subject.halves[0].volume
     size = edges(like, geometry.pixel_size)
-    with VolumeWriter(path, like=like, voxel_size=size, label=label) as writer:
 
-        def write(region: Region, block: Block) -> None:
-            writer.write(region, block[1] * scale)
+    def work(tiles: Sequence[AxisTiling]) -> None:
+        with VolumeWriter(path, like=like, voxel_size=size, label=label) as writer:
+            restore(
+                Spreading(candidate.replicas, geometry.sectors),
+                subject.halves,
+                geometry,
+                candidate.checkpoint.usage,
+                lambda region, block: writer.write(region, block[1] * scale),
+                tiles,
+                progress=progress,
+            )
 
-        restore(
-            Spreading(candidate.replicas, geometry.sectors),
-            subject.halves,
-            geometry,
-            candidate.checkpoint.usage,
-            write,
-            candidate.tiles(like.shape)[0],
-            progress=progress,
-        )
+    candidate.with_tiles(like.shape, work)
