@@ -175,10 +175,11 @@ def test_results_that_a_job_wrote_elsewhere_are_asked_for(place, tmp_path):
         user.find(marker="confirm").click()
         await user.should_see("report.html in a page of its own")
         frame = next(e for e in user.client.elements.values() if e.tag == "iframe")
-        assert frame._props["sandbox"] == ""
+        assert frame._props["sandbox"] == "allow-scripts"
         answer = await user.http_client.get(frame._props["src"])
         assert answer.text == "<p>all is well</p>"
-        assert "sandbox" in answer.headers["content-security-policy"]
+        sealed = answer.headers["content-security-policy"]
+        assert "sandbox allow-scripts; default-src 'none'" in sealed
         assert (await user.http_client.get(f"/api/file?path={elsewhere}/report.html")).is_error
 
     visit(place, steps)

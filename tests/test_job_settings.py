@@ -17,7 +17,7 @@ from isonet2.jobs.settings import (
     tell,
     version,
 )
-from isonet2.parameters import InspectParameters, PsfParameters
+from isonet2.parameters import COMMANDS, InspectParameters, PsfParameters
 
 
 @pytest.fixture
@@ -123,6 +123,12 @@ def test_only_offered_gpus_are_used(jobs, tmp_path, monkeypatch):
     keep_settings(jobs.project, Settings(gpus=("7",)))
     with pytest.raises(InputError, match="none is among the 3 of this machine"):
         gpus.usable(jobs.project)
+
+
+def test_commands_that_judge_say_which_of_their_exit_statuses_are_no_failure():
+    judging = {name for name, model in COMMANDS.items() if "exit status is 0" in str(model.__doc__)}
+    assert judging == {name for name, model in COMMANDS.items() if 1 in model.passes}
+    assert "inspect" in judging
 
 
 def test_warnings_of_inspect_are_no_failure(jobs, monkeypatch):

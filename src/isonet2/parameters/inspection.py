@@ -66,6 +66,7 @@ class ValidateParameters(StarParameters):
 
     command: ClassVar[str] = "validate"
     example: ClassVar[str] = "validate tomograms.star isonet_maps/network_*_full.pt --gpuID 0"
+    passes: ClassVar[Mapping[int, str]] = {1: "a light is yellow; the report says which"}
 
     models: Annotated[
         tuple[FilePath, ...],

@@ -52,7 +52,7 @@ class ResultsView:
                 source = file_address(path, "report")
                 ui.link(t("results.report", name=path.name), source, new_tab=True)
                 frame = ui.element("iframe").classes("isonet-report")
-                frame.props(f'src="{source}" title="{path.name}" sandbox=""')
+                frame.props(f'src="{source}" title="{path.name}" sandbox=allow-scripts')
             for path in made[:MOST]:
                 with ui.row().classes("items-center no-wrap isonet-result"):
                     ui.button(icon="visibility", on_click=lambda path=path: see(path)).props(
