@@ -251,6 +251,7 @@ def test_every_kind_of_scheduler_is_asked_for_what_the_file_says(tmp_path, monke
     )
     with worker_jobs.from_file(path, 9) as (made, most, _):
         script = made.job_script()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert most == 3
     for word in ("module load cuda", "export ISONET2_CORES=6", "--resources tomogram=1"):
         assert word in script

@@ -333,3 +333,27 @@ def test_what_lets_nobody_work_on_tomograms_is_said(jobs, star, capsys, lines, s
     assert "Traceback" not in err
     if "prologue" in lines:
         assert re.search(r"dask-worker-\d+\.err: no such module", err)
+
+
+def test_ctrl_c_takes_back_the_jobs_that_wait(jobs, cluster, star):
+    """dask-jobqueue takes it for a good end of the program otherwise."""
+    Path("held.yaml").write_text(
+        "kind: slurm\njobs: 2\ncores: 1\nmemory: 100MB\ndirectives: ['--hold']\n"
+    )
+    words = ["inspect", "tomograms.star", "-o", "seen", "--cluster", "held.yaml"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "isonet2", *words],
+        env=cluster.environment | {"PYTHONPATH": SOURCES}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def held():
+        return cluster.told(
+            "squeue", "--noheader", "--states=PENDING", "--name=dask-worker"
+        ).strip()
+
+    soon(held)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert (run.returncode, said.splitlines()[-1]) == (130, "isonet.py: stopped.")
+    assert read_progress(Path("seen")).state == "cancelled"
+    assert not held()

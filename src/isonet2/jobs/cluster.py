@@ -32,6 +32,8 @@ PATIENCE = 30
 """Seconds that a scheduler is given to answer."""
 CORES_EACH = 4
 """Cores of a worker on this machine, where there are enough of them."""
+LONG = "1h"
+"""How long a tomogram is supposed to take, so that a job is started for each at once."""
 LOOK = 0.05
 """Seconds between two looks for results."""
 SILENT = {"DASK_LOGGING__DISTRIBUTED": "error"}
@@ -145,6 +147,7 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
             dask.config.set(
                 {
                     "distributed.scheduler.allowed-failures": DEATHS,
+                    "distributed.scheduler.unknown-task-duration": LONG,
                     "distributed.worker.daemon": False,
                     "distributed.comm.timeouts.connect": "60s",
                 }
@@ -157,6 +160,8 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
             except (OSError, ValueError) as error:
                 raise InputError(f"cluster {cluster}: nobody answers there ({error})") from error
             most = max(1, sum(client.nthreads().values()))
+            if not client.nthreads():
+                log.warning("cluster %s: has no workers yet; waiting for them", cluster)
             yield Crew(client, {}, most, _always_hope)
             return
         hopeless: Callable[[int], str] = _always_hope

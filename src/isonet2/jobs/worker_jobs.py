@@ -6,8 +6,9 @@ they begin to work, are said in the scheduler's own words, since nobody would ev
 
 import logging
 import shutil
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -70,6 +71,7 @@ class Sent:
     refusals: list[str] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
     _asked: float = field(default_factory=time.monotonic)
+    _said: str = ""
 
     def hopeless(self, workers: int) -> str:
         """Why no worker will come any more; empty while one works or may come."""
@@ -87,10 +89,18 @@ class Sent:
             return ""  # a scheduler out of reach says nothing
         words = [answer.get(number, ("ended", "", "")) for number in self.waiting]
         if any(status in ("queued", "running") for status, _, _ in words):
+            self._tell(sorted({f"{word} ({why})" if why else word for _, word, why in words}))
             return ""
         said = "".join(f"\n{line}" for line in self._last_lines())
         word = next((word for _, word, _ in words if word), "gone")
         return f"{self.file}: its jobs end ({word}) before they begin to work{said}"
+
+    def _tell(self, words: Sequence[str]) -> None:
+        """Say what jobs wait for, once each time that it changes."""
+        text = ", ".join(words)
+        if text != self._said:
+            log.info("nobody works yet; its jobs are %s", text)
+        self._said = text
 
     def _last_lines(self) -> list[str]:
         found = [path for path in self.logs.iterdir() if path.is_file() and path.stat().st_size]
@@ -140,8 +150,7 @@ def from_file(path: Path, tasks: int) -> Iterator[tuple[Any, int, Callable[[int]
     scratch = Path(told.get("scratch", ".isonet/cluster")).expanduser().absolute()
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     sent = Sent(kind, path, scratch)
-    dask, jobqueue = import_module("dask"), import_module("dask_jobqueue")
-    make = getattr(jobqueue, name)
+    dask, make = import_module("dask"), getattr(_jobqueue(), name)
     with TemporaryDirectory(prefix="tls_", dir=scratch) as keys:
         try:
             options = _options(told, path, scratch, words)
@@ -154,6 +163,15 @@ def from_file(path: Path, tasks: int) -> Iterator[tuple[Any, int, Callable[[int]
             made.adapt(minimum=0, maximum=most, interval="2s", wait_count=5)
             log.info("working with up to %d jobs of %s (logs in %s)", most, kind, scratch)
             yield made, most, sent.hopeless
+
+
+def _jobqueue() -> Any:
+    """dask-jobqueue, which takes Ctrl-C for a good end when it is imported."""
+    usual = signal.getsignal(signal.SIGINT)
+    try:
+        return import_module("dask_jobqueue")
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _encryption(folder: Path) -> Any:
