@@ -57,7 +57,7 @@ def test_processes_here_do_what_one_does(table, caplog):
         np.testing.assert_array_equal(*both)
     noted = [tomogram.deconvolved for tomogram in TomogramTable.read(table).tomograms]
     assert [path.parent.name for path in noted] == ["many"] * 6
-    assert "working with 2 processes on 1 cores each" in caplog.text
+    assert "working with 2 processes on 1 core each" in caplog.text
     assert "TS_06 (6 of 6): defocus 30000 A" in caplog.text  # said by a worker
     told = read_progress(Path("many"))
     assert (told.state, told.tomogram, told.tomograms, told.command) == (

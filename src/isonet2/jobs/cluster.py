@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 from isonet2.jobs import gpus
 from isonet2.jobs.gpus import Gpu
 from isonet2.jobs.worker_jobs import CORES, INSIDE, NO_PAGES, from_file
@@ -244,7 +244,10 @@ def _here(gpu_ids: str | None, on_gpus: bool, tasks: int) -> tuple[Any, int]:
             "dashboard_address": INSIDE,
         },
     }
-    where = ", ".join(gpu.name for gpu in chosen[:count]) or f"{environment[CORES]} cores each"
+    where = (
+        ", ".join(gpu.name for gpu in chosen[:count])
+        or f"{counted(int(environment[CORES]), 'core')} each"
+    )
     log.info("working with %d processes on %s", count, where)
     before = dask.config.get("distributed.nanny.pre-spawn-environ")
     silent = {"distributed.nanny.pre-spawn-environ": {**before, **SILENT}}

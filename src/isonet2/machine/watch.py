@@ -39,12 +39,12 @@ _SIGN = b"iso2"
 
 
 @contextmanager
-def watched() -> Iterator["Watch | None"]:
+def watched() -> Iterator["Lookout | None"]:
     """End this process when another rank fails or dies while the block runs.
 
     Yields
     ------
-    Watch or None
+    Lookout or None
         None where there is nobody to watch.
 
     Raises
@@ -56,7 +56,7 @@ def watched() -> Iterator["Watch | None"]:
     if rank is None or rank.watched:
         yield None
         return
-    watch = Watch(rank)
+    watch = Lookout(rank)
     watch.start()
     word = FAILED
     try:
@@ -70,7 +70,7 @@ def watched() -> Iterator["Watch | None"]:
 
 
 @contextmanager
-def explained(watch: "Watch | None") -> Iterator[None]:
+def explained(watch: "Lookout | None") -> Iterator[None]:
     """Say in place of what torch says of a broken connection that another rank is gone.
 
     Raises
@@ -98,7 +98,7 @@ class _Peer:
     rest: bytes = b""
 
 
-class Watch(threading.Thread):
+class Lookout(threading.Thread):
     """Talks with the first rank; in that one, with all others.
 
     Parameters
@@ -136,7 +136,7 @@ class Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Watch until the block is over, or somebody else is gone."""
+        """Lookout until the block is over, or somebody else is gone."""
         with self._stack:
             self._stack.enter_context(self._waiting)
             if self._door is not None:
