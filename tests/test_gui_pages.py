@@ -132,6 +132,22 @@ def test_predict_offers_the_network_that_is_still_being_trained(place, quiet):
     assert Jobs(place.folder).show(2).after == (1,)
 
 
+def test_validate_takes_the_newest_network(place, quiet):
+    table(place)
+    for name in ("first", "second"):
+        Jobs(place.folder).submit(DenoiseParameters(star_file="tomograms.star"), name=name)
+
+    async def steps(user):
+        await user.open("/validate")
+        assert named(user, "models").value == "denoise/job002/network_n2n_unet-medium_96_full.pt"
+        user.find("Submit (In Queue)").click()
+        await user.should_see("waits for denoise/job002")
+
+    visit(place, steps)
+    job = Jobs(place.folder).show(3)
+    assert (job.kind, job.after) == ("validate", (2,))
+
+
 def test_a_job_is_copied_into_the_form(place, quiet):
     table(place)
     parameters = DenoiseParameters(star_file="tomograms.star", epochs=9, CTF_mode="network")

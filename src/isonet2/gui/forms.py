@@ -59,6 +59,8 @@ _TRAINING: dict[str, Rule] = {
     "highpassnyquist": _wiener,
     **dict.fromkeys(FULL_ONLY, _full),
 }
+STEPS = ("inspect", "denoise", "deconv", "make_mask", "refine", "predict", "validate")
+"""Commands that have a page with a form, which makes jobs of them."""
 EVEN_ODD = "even_odd"
 """Switch of the form that makes a table: halves, or full tomograms."""
 _PREPARING: dict[str, Rule] = {

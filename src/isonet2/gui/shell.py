@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("make_mask", "/make_mask", "layers"),
         ("refine", "/refine", "model_training"),
         ("predict", "/predict", "auto_awesome"),
+        ("validate", "/validate", "verified"),
     ),
     "work": (
         ("jobs", "/jobs", "list_alt"),

@@ -9,13 +9,12 @@ from nicegui import ui
 
 from isonet2.data.run_folder import networks
 from isonet2.errors import InputError
+from isonet2.gui.forms import STEPS
 from isonet2.gui.overview import TRAININGS, bytes_in_words
 from isonet2.gui.project import Project
 from isonet2.gui.shell import may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
-
-FORMS = frozenset({"inspect", "denoise", "deconv", "make_mask", "refine", "predict"})
 
 
 class JobActions:
@@ -65,7 +64,7 @@ class JobActions:
             "retry": job.has_ended and job.status not in ("succeeded", "skipped"),
             "more": training and job.status == "succeeded",
             "predict": training and (trained or not job.has_ended),
-            "clone": job.kind in FORMS and bool(job.parameters),
+            "clone": job.kind in STEPS and bool(job.parameters),
             "rename": True,
             "remove": job.has_ended,
         }

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from nicegui import ui
 
 from isonet2.errors import InputError
-from isonet2.gui.choices import network_of, offered, tables
+from isonet2.gui.choices import network_of, offered, tables, trained
 from isonet2.gui.components.form_view import FormView
 from isonet2.gui.components.submit_bar import SubmitBar
-from isonet2.gui.forms import Form
+from isonet2.gui.forms import STEPS, Form
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
 
-STEPS = ("inspect", "denoise", "deconv", "make_mask", "refine", "predict")
 EVERY = 5.0
 
 
@@ -47,6 +46,8 @@ def _begin(
         form.texts[place] = ""
     if not form.texts[place] and found:
         form.texts[place] = project.told(found[0])
+    if form.texts.get("models") == "":
+        form.texts["models"] = next(iter(trained(project)), "")
     jobs = Jobs(project.folder)
     try:
         if clone is not None:
