@@ -191,22 +191,6 @@ def test_a_local_job_waits_for_one_of_the_cluster_and_the_other_way_round(jobs):
     assert two.ended <= three.started
 
 
-def test_a_requeued_job_goes_on_where_it_was(jobs, cluster):
-    """What SLURM starts again is one job with a second attempt."""
-    code = (
-        "import os, sys, time\n"
-        "if os.path.exists('saved'): print('going on'); sys.exit()\n"
-        "try: print('on', flush=True); time.sleep(120)\n"
-        "except KeyboardInterrupt: open('saved', 'w'); sys.exit(130)\n"
-    )
-    job = program(jobs, python(code))
-    soon(lambda: "on" in jobs.log(1)[0].decode())
-    cluster.told("scontrol", "requeue", job.batch)
-    done = soon(lambda: status(jobs, 1) == "succeeded" and jobs.show(1), 200)
-    assert done.attempt == 2
-    assert "going on" in jobs.log(1)[0].decode()
-
-
 def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, monkeypatch):
     program(jobs, python(WAIT))
     soon(lambda: status(jobs, 1) == "running")
