@@ -98,6 +98,11 @@ class Findings:
         found = {finding.severity for finding in self.all}
         return next((s for s in reversed(SEVERITIES) if s in found), None)
 
+    @property
+    def status(self) -> int:
+        """Exit status of a command that reports them: 1 with warnings, 2 with refusals."""
+        return {"warning": 1, "refusal": 2}.get(self.worst or "", 0)
+
     def grouped(self, severity: Severity) -> dict[str, list[str]]:
         """Texts of one severity, each with the names of the tomograms that it is true of."""
         texts: dict[str, list[str]] = {}

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 REPORT, FIGURES = "report.html", "report.json"
 TITLE = "Inspection of tomograms"
-STATUS = {None: 0, "remark": 0, "warning": 1, "refusal": 2}
 VERDICTS = {None: "good", "remark": "good", "warning": "warning", "refusal": "refused"}
 COLUMNS = (
     "tomogram", "verdict", "voxels", "A/voxel", "tilts declared", "tilts seen", "defocus declared",
@@ -114,7 +113,7 @@ def inspect(parameters: InspectParameters) -> int:
     for note in notes:
         log.info("%s", note)
     log.info("the report is %s", parameters.output_dir / REPORT)
-    return STATUS[_all(found).worst]
+    return _all(found).status
 
 
 def _inspected(parameters: InspectParameters, declared: Sequence[Declared]) -> list[Inspected]:
@@ -293,7 +292,7 @@ def _write_json(
     path: Path, found: Sequence[Inspected], advised: Advice | None, cost: Cost | None
 ) -> None:
     told = {
-        "status": STATUS[_all(found).worst],
+        "status": _all(found).status,
         "suggested": None if advised is None else asdict(advised),
         "cost": None if cost is None else asdict(cost),
         "tomograms": [

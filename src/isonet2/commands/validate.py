@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 import torch
@@ -36,9 +37,7 @@ log = logging.getLogger(__name__)
 
 REPORT, FIGURES = "report.html", "report.json"
 WORK = "work"
-STATUS = {None: 0, "remark": 0, "warning": 1, "refusal": 2}
 LIGHTS = {"clean": "green", "remark": "green", "warning": "yellow", "refusal": "red"}
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACES = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Where a tomogram is shown, as parts of its middle along z and y."""
 CURVES = (
@@ -110,14 +109,16 @@ def validate(parameters: ValidateParameters) -> int:
     _spreads(table.path, candidates, subjects, folder)
     found = _report(folder, parameters, judged, said)
     log.info("the report is %s", folder / REPORT)
-    return STATUS[found.worst]
+    return found.status
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
     """How networks are called: by their file, and by a letter where there are several."""
     if len(paths) == 1:
         return [paths[0].stem]
-    return [f"{LETTERS[n % 26]}: {path.parent.name}/{path.stem}" for n, path in enumerate(paths)]
+    return [
+        f"{ascii_uppercase[n % 26]}: {path.parent.name}/{path.stem}" for n, path in enumerate(paths)
+    ]
 
 
 def _checked(
@@ -210,7 +211,7 @@ def _spreads(
     """Write the spread's volumes, and note the first network's in the table."""
     for number, candidate in enumerate(candidates):
         for subject in subjects:
-            letter = f"_{LETTERS[number % 26]}" if number else ""
+            letter = f"_{ascii_uppercase[number % 26]}" if number else ""
             path = folder / f"{subject.name}_spread{letter}.mrc"
             with progress_bar(f"{subject.name}: spread", 1) as bar:
                 write_spread(candidate, subject, path, bar.update)
@@ -245,7 +246,7 @@ def _report(
     write_figures(
         folder / FIGURES,
         {
-            "status": STATUS[found.worst],
+            "status": found.status,
             "version": package_version(),
             "sentences": lead,
             "limit": LIMIT,

@@ -5,19 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isonet2.reports.figures import figure, plain_settings
 from isonet2.reports.pictures import round_details, scale_bar, show_slice
+from isonet2.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.floating[Any]]
 WIDE = 3.2
 """Inches of a slice."""
 DOTS = 80
