@@ -84,6 +84,20 @@ def test_a_worker_that_dies_gives_its_tomogram_back_and_no_failure_stops_another
     assert (told.state, told.message) == ("failed", "3 failed: TS_03, TS_04, TS_05")
 
 
+def test_who_only_waited_for_a_worker_that_died_is_not_blamed(monkeypatch):
+    from cluster_work import deadly
+
+    monkeypatch.setenv("PYTHONPATH", SOURCES)
+    killers = {1, 3}
+    calls = [(number, killers) for number in range(8)]
+    with cluster.crew("local", None, on_gpus=False, tasks=len(calls)) as workers:
+        found = dict(workers.each(deadly, calls))
+    assert {n: r for n, r in found.items() if n not in killers} == {
+        n: n for n in range(8) if n not in killers
+    }
+    assert [cluster.deaths_of(found[number]) for number in sorted(killers)] == [4, 4]
+
+
 def test_a_worker_keeps_what_it_made_ready(table):
     from cluster_work import prepare
 
@@ -249,9 +263,10 @@ def test_every_kind_of_scheduler_is_asked_for_what_the_file_says(tmp_path, monke
         + ("" if kind == "htcondor" else "queue: fast\naccount: we\nwalltime: 4:00:00\n")
         + ("" if kind == "htcondor" else "directives: [gpus]\n")
     )
+    usual = signal.getsignal(signal.SIGINT)
     with worker_jobs.from_file(path, 9) as (made, most, _):
         script = made.job_script()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is usual
     assert most == 3
     for word in ("module load cuda", "export ISONET2_CORES=6", "--resources tomogram=1"):
         assert word in script

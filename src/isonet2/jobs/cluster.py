@@ -1,7 +1,8 @@
 """Many tomograms by many processes: here, on nodes of a cluster, or where a Dask scheduler is.
 
 Dask does it, the extra `cluster`. One task is one tomogram. A worker that dies gives its tomogram
-to another one, three times at most.
+to another one; what two workers died over is tried twice more, alone, since a task that only waited
+for such a worker is blamed as well.
 """
 
 import itertools
@@ -9,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 GPU, SHARE = "ISONET2_GPU", "ISONET2_SHARE"
 """Environment variables that tell a worker its GPU, and how many share the memory."""
-DEATHS = 3
-"""Workers that a tomogram may outlive."""
+DEATHS = 1
+"""Workers that a tomogram may outlive beside others, and again when it is tried alone."""
 PATIENCE = 30
 """Seconds that a scheduler is given to answer."""
 CORES_EACH = 4
@@ -81,12 +82,27 @@ class Crew:
         InputError
             When no worker will come any more.
         """
+        blamed = []
+        for number, result in self._some(function, enumerate(calls), self.most):
+            if deaths_of(result):
+                blamed.append(number)
+            else:
+                yield number, result
+        for number in blamed:
+            yield from self._some(function, [(number, calls[number])], 1)
+
+    def _some(
+        self,
+        function: Callable[..., Any],
+        calls: Iterable[tuple[int, tuple[Any, ...]]],
+        together: int,
+    ) -> Iterator[tuple[int, Any]]:
+        """Call a function, so many times together: a dying worker blames all that it was given."""
         distributed = import_module("distributed")
-        waiting = iter(enumerate(calls))
+        waiting = iter(calls)
         numbers: dict[str, int] = {}
 
         def next_ones(count: int) -> list[Any]:
-            """Hand in more: no more than can be at work, since a dying worker blames all it has."""
             futures = []
             for number, call in itertools.islice(waiting, count):
                 future = self.client.submit(
@@ -96,7 +112,7 @@ class Crew:
                 futures.append(future)
             return futures
 
-        done = distributed.as_completed(next_ones(self.most))
+        done = distributed.as_completed(next_ones(together))
         try:
             while not done.is_empty():
                 if not done.has_ready():
@@ -114,6 +130,13 @@ class Crew:
         if said := self.hopeless(self.size):
             raise InputError(said)
         time.sleep(LOOK)
+
+
+def deaths_of(result: object) -> int:
+    """How many workers died over a call, by what `Crew.each` gives of it; 0 where it was done."""
+    if type(result).__name__ != "KilledWorker":
+        return 0
+    return 2 * (getattr(result, "allowed_failures", DEATHS) + 1)
 
 
 @contextmanager

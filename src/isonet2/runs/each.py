@@ -16,7 +16,7 @@ from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable, refuse_unwritable, rows_of, update
 from isonet2.errors import InputError, few, sentence
-from isonet2.jobs.cluster import DEATHS, GPU, crew
+from isonet2.jobs.cluster import GPU, crew, deaths_of
 from isonet2.parameters import (
     DeconvParameters,
     MakeMaskParameters,
@@ -320,8 +320,8 @@ def _spread(
 
 def _of_workers(error: BaseException) -> str:
     """What happened to the workers of a task, in words."""
-    if type(error).__name__ == "KilledWorker":
-        return f"{DEATHS + 1} workers died over it; does its memory suffice?"
+    if deaths := deaths_of(error):
+        return f"{deaths} workers died over it; does its memory suffice?"
     return f"{type(error).__name__}: {error}"
 
 
