@@ -10,6 +10,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -277,10 +278,18 @@ def progresses(folder: Path) -> list[Progress]:
     return sorted((one for one in told if one is not None), key=lambda one: -one.started)
 
 
-def find_progress(project: Path) -> list[tuple[Path, Progress]]:
-    """What runs tell of themselves in the folders of a project and in those below, with folders."""
+def find_progress(project: Path, but: Container[Path] = ()) -> list[tuple[Path, Progress]]:
+    """What runs tell of themselves in the folders of a project and in those below, with folders.
+
+    Parameters
+    ----------
+    project
+        The folder.
+    but
+        Folders that are left out.
+    """
     places = [place for folder in _folders_in(project) for place in (folder, *_folders_in(folder))]
-    return [(place, told) for place in places for told in progresses(place)]
+    return [(place, told) for place in places if place not in but for told in progresses(place)]
 
 
 def _folders_in(folder: Path) -> list[Path]:

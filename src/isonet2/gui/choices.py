@@ -24,14 +24,21 @@ COLUMNS = (
 )
 
 
-def offered(project: Project, form: Form, name: str) -> Mapping[str, str]:
-    """What may be chosen for field `name`: value, and words for it."""
-    if form.kind(name) == "column":
-        none = {} if form.default(name) else {"": t("form.none")}
-        columns = filled_columns(project, str(form.texts["star_file"]))
-        return none | {column: column for column in columns}
-    none = {} if form.model.model_fields[name].is_required() else {"": t("form.none")}
-    return none | trained(project)
+def offered(project: Project, form: Form) -> dict[str, Mapping[str, str]]:
+    """What may be chosen, by field: values, and words for each."""
+    found: dict[str, Mapping[str, str]] = {}
+    networks_known: dict[str, str] | None = None
+    for name in form.names:
+        kind = form.kind(name)
+        if kind == "column":
+            none = {} if form.default(name) else {"": t("form.none")}
+            columns = filled_columns(project, str(form.texts["star_file"]))
+            found[name] = none | {column: column for column in columns}
+        elif kind == "network":
+            networks_known = trained(project) if networks_known is None else networks_known
+            none = {} if form.model.model_fields[name].is_required() else {"": t("form.none")}
+            found[name] = none | networks_known
+    return found
 
 
 def trained(project: Project) -> dict[str, str]:

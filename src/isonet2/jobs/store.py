@@ -311,8 +311,7 @@ class Jobs:
             What `list` gave just now, so that it need not be read again.
         """
         own = {job.results for job in (self.list() if known is None else known)}
-        found = [run for run in find_progress(self.project) if run[0] not in own]
-        return sorted(found, key=lambda run: run[1].started)
+        return sorted(find_progress(self.project, own), key=lambda run: run[1].started)
 
     def ask_schedulers(self) -> None:
         """Ask the schedulers of lanes how their jobs stand, at most every few seconds.

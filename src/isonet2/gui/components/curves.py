@@ -10,6 +10,7 @@ from nicegui import ui
 
 from isonet2.data.run_folder import histories
 from isonet2.gui.api import file_address
+from isonet2.gui.pace import regularly
 from isonet2.gui.run_files import CURVES, curves
 from isonet2.gui.words import t
 
@@ -51,7 +52,7 @@ class Curves:
             self.others.set_visibility(bool(others))
             self.chart = ui.echart(_options()).classes("isonet-chart").mark("curves")
             self.empty = ui.label(t("curves.none")).classes("isonet-soft")
-        ui.timer(EVERY, self.look, immediate=True)
+        regularly(EVERY, self.look)
 
     async def _again(self) -> None:
         self.told = None

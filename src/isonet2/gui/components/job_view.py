@@ -18,6 +18,7 @@ from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
 from isonet2.gui.links import see
 from isonet2.gui.overview import RUN, TRAININGS, Entry, entry_of_job, entry_of_run, folder_of_run
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import address
 from isonet2.gui.words import t
@@ -44,7 +45,7 @@ class JobView:
         self.standing: Standing | None = None
         self.actions: JobActions | None = None
         self.body = ui.column().classes("isonet-jobview")
-        ui.timer(EVERY, self.look)
+        regularly(EVERY, self.look)
 
     async def show(self, key: str) -> None:
         """Show the entry of a key; an empty key shows that nothing is chosen."""

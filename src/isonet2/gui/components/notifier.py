@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from nicegui import ui
 
 from isonet2.gui.overview import Entry, entries
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
@@ -32,7 +33,7 @@ class Notifier:
     def __init__(self, project: Project) -> None:
         self.jobs = Jobs(project.folder)
         self.known: dict[str, str] = {}
-        ui.timer(EVERY, self.look, immediate=True)
+        regularly(EVERY, self.look)
 
     async def look(self) -> None:
         """Tell what has ended since the last look."""

@@ -8,6 +8,7 @@ from nicegui import ui
 
 from isonet2.data.run_folder import PreviewFile, previews
 from isonet2.gui.api import file_address
+from isonet2.gui.pace import regularly
 from isonet2.gui.words import t
 
 EVERY = 3.0
@@ -41,7 +42,7 @@ class PreviewView:
                 self.slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._show)
                 self.slider.props(f'snap aria-label="{t("preview.epoch")}"').classes("col")
             self.empty = ui.label(t("preview.none")).classes("isonet-soft")
-        ui.timer(EVERY, self.look, immediate=True)
+        regularly(EVERY, self.look)
 
     async def look(self) -> None:
         """Notice new previews; the newest is shown while the slider stands at the end."""

@@ -9,6 +9,7 @@ from isonet2.data.run_folder import pictures, reports, volumes
 from isonet2.gui.api import file_address
 from isonet2.gui.links import see
 from isonet2.gui.overview import bytes_in_words
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.words import t
 
@@ -34,7 +35,7 @@ class ResultsView:
             ui.label(t("results.title")).classes("isonet-title")
             self.body = ui.element("div").classes("isonet-results")
         self.card.set_visibility(False)
-        ui.timer(EVERY, self.look, immediate=True)
+        regularly(EVERY, self.look)
 
     async def look(self) -> None:
         """Notice what was written."""

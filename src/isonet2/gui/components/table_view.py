@@ -12,6 +12,7 @@ from isonet2.data.blocks import is_missing
 from isonet2.errors import InputError
 from isonet2.gui.components.browser import Browser
 from isonet2.gui.components.fill_column import fill_column
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import may_act
 from isonet2.gui.table import (
@@ -85,7 +86,7 @@ class TableView:
         self.grid.on("cellFocused", self._focused)
         self.grid.on("cellClicked", self._clicked)
         self.note = ui.label().classes("isonet-soft")
-        ui.timer(LOOK_EVERY, self._look)
+        regularly(LOOK_EVERY, self._look)
 
     def _toolbar(self) -> None:
         with ui.row().classes("items-center w-full no-wrap isonet-cellbar"):

@@ -1,7 +1,6 @@
 """The pages of the steps that jobs take: a form each, drawn from the parameters."""
 
 import asyncio
-from collections.abc import Mapping
 
 from nicegui import ui
 
@@ -11,6 +10,7 @@ from isonet2.gui.components.form_view import FormView
 from isonet2.gui.components.submit_bar import SubmitBar
 from isonet2.gui.forms import STEPS, Form
 from isonet2.gui.overview import parameters_of
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, heading, may_act
 from isonet2.gui.words import t
@@ -65,18 +65,12 @@ def _begin(
 
 async def _page(project: Project, form: Form) -> None:
     step = form.model.command
-    offers: dict[str, Mapping[str, str]] = {}
-
-    def look() -> None:
-        for name in form.names:
-            if form.kind(name) in ("column", "network"):
-                offers[name] = offered(project, form, name)
 
     async def again() -> None:
-        await asyncio.to_thread(look)
+        offers.update(await asyncio.to_thread(offered, project, form))
         view.offer()
 
-    await asyncio.to_thread(look)
+    offers = await asyncio.to_thread(offered, project, form)
     with frame(project, step):
         heading(t(f"page.{step}"), t(f"lead.{step}"))
         view = FormView(
@@ -86,4 +80,4 @@ async def _page(project: Project, form: Form) -> None:
         if not may_act():
             bar.hide()
         view.refresh()
-        ui.timer(EVERY, again)
+        regularly(EVERY, again)

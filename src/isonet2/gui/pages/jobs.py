@@ -8,6 +8,7 @@ from nicegui import ui
 from isonet2.gui.components.job_list import JobList
 from isonet2.gui.components.job_view import JobView
 from isonet2.gui.overview import entries
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame, may_act
 from isonet2.gui.words import t
@@ -59,7 +60,7 @@ async def _page(project: Project, key: str) -> None:
             view = JobView(project, pick)
         await refresh()
         await view.show(chosen)
-        ui.timer(EVERY, refresh)
+        regularly(EVERY, refresh)
 
 
 async def _pause_switch(jobs: Jobs) -> None:

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from isonet2.gui.next_step import ProjectState, state_of_project
 from isonet2.gui.overview import entries
+from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import frame
 from isonet2.gui.words import t
@@ -44,7 +45,7 @@ def register(project: Project) -> None:
                     await _latest(project)
 
         await refresh()
-        ui.timer(EVERY, refresh)
+        regularly(EVERY, refresh)
 
 
 def _show(state: ProjectState) -> None:
