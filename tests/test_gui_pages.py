@@ -280,6 +280,40 @@ def test_the_table_is_edited_in_the_grid(place):
     visit(place, steps)
 
 
+def test_a_table_with_missing_files_says_which_and_one_that_is_gone_is_seen_when_it_is_back(place):
+    path = table(place)
+    text = path.read_text()
+
+    async def steps(user):
+        await user.open("/prepare")
+        await user.should_see("files that are not there")
+        path.unlink()
+        await user.should_see("no such file")
+        path.write_text("a diary\n")
+        await user.should_see("is not a STAR table")
+        path.write_text(text)
+        await user.should_see("2 tomograms")
+
+    visit(place, steps)
+
+
+def test_what_an_address_asks_for_and_is_not_there_is_said(place):
+    table(place)
+
+    async def steps(user):
+        await user.open("/refine?clone=77")
+        await user.should_see("77")
+        assert named(user, "star_file").value == "tomograms.star"
+        for address in ("/nowhere", "/refine?clone=seven"):
+            answer = await user.http_client.get(address, headers={"accept": "text/html"})
+            assert answer.status_code == (404 if address == "/nowhere" else 422)
+            assert "There is no such page" in answer.text
+        answer = await user.http_client.get("/nowhere")
+        assert answer.json() == {"detail": "Not Found"}
+
+    visit(place, steps)
+
+
 def test_start_says_the_next_step(place, quiet):
     async def steps(user):
         await user.open("/")

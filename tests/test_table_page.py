@@ -1,7 +1,7 @@
 """The table as it is edited in the page: cell by cell, checked, and each state kept."""
 
 import pytest
-from star_files import OURS, RELION, put
+from star_files import HALVES, OURS, RELION, put
 
 from isonet2.data.star import TomogramTable, update
 from isonet2.errors import InputError
@@ -148,6 +148,21 @@ def test_headings_name_units_and_leave_out_the_prefix():
 def test_what_is_no_table_is_said(place):
     with pytest.raises(InputError, match="not a STAR table"):
         load(put(place.folder / "x.star", "hello"))
+
+
+def test_files_that_are_not_there_are_found_in_our_tables_and_in_relions(place):
+    for name in ("EVN/TS_01_EVN.mrc", "my ODD/TS 03_ODD.mrc"):
+        (place.folder / name).parent.mkdir(exist_ok=True)
+        (place.folder / name).touch()
+    even, odd = HALVES
+    there = {(1, even), (2, odd)}
+    ours = load(put(place.folder / "tomograms.star", OURS)).missing
+    assert ours == {
+        (1, "rlnTomoName"), (1, even), (1, odd), (2, even), (2, odd), (2, "rlnMaskName")
+    } - there  # fmt: skip
+    relions = load(put(place.folder / "relion.star", RELION))
+    assert relions.missing
+    assert "rlnTomoName" not in {column for _, column in relions.missing}
 
 
 def test_the_edited_table_is_read_by_the_commands(place):

@@ -21,6 +21,7 @@ MODULES = (
     "pages.view",
     "pages.settings",
     "pages.documents",
+    "pages.lost",
 )
 """Modules that have `register(project)`, which makes their pages and addresses known."""
 

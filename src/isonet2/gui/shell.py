@@ -107,9 +107,16 @@ def _say_what_goes_wrong() -> None:
         words = told if isinstance(error, InputError | OSError) else t("shell.fault")
         if words != last:  # what is tried again and again is said once
             last = words
-            ui.notify(words, type="negative", multi_line=True, close_button=True, timeout=0)
+            refuse(words)
 
     ui.on_exception(say)
+
+
+def refuse(text: str) -> None:
+    """Say what cannot be done, until it is closed."""
+    ui.notify(
+        text, type="negative", multi_line=True, close_button=t("viewer.close"), timeout=0
+    )  # fmt: skip
 
 
 def heading(text: str, explained: str = "") -> None:

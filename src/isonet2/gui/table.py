@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from isonet2.data.blocks import cell, is_missing, read_star, replace_block
 from isonet2.data.files import atomic_path, locked
 from isonet2.data.run_folder import HIDDEN
 from isonet2.data.star import find_table
-from isonet2.data.tomograms import RecordReader, indices
+from isonet2.data.tomograms import RecordReader, indices, resolve
 from isonet2.errors import InputError
 from isonet2.gui.project import Project
 
@@ -89,6 +89,8 @@ class Table:
         Of the tomograms, one for each row.
     problems
         What is wrong with the values.
+    missing
+        Cells that name a file that is not there: index and column.
     others
         Names of the file's other blocks.
     """
@@ -100,6 +102,7 @@ class Table:
     rows: tuple[dict[str, str], ...]
     indices: tuple[int, ...]
     problems: tuple[str, ...]
+    missing: frozenset[tuple[int, str]]
     others: tuple[str, ...]
 
 
@@ -137,6 +140,7 @@ def load(path: Path) -> Table:
         tuple(rows),
         tuple(indices(path, frame)),
         tuple(_problems(path, frame)),
+        frozenset(_missing(path, frame)),
         others,
     )
 
@@ -195,6 +199,23 @@ def _problems(path: Path, frame: pd.DataFrame) -> list[str]:
     except InputError as error:
         return [*reader.problems, str(error)]
     return reader.problems
+
+
+def _missing(path: Path, frame: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """Cells that name a file that is not there."""
+    names = ("rlnTomoName",) if RecordReader(path, frame).relion else ()
+    for column in map(str, frame.columns):
+        if is_path(column) and column not in names:
+            for index, text in zip(indices(path, frame), map(str, frame[column]), strict=True):
+                if not is_missing(text) and not _is_there(text, path):
+                    yield index, column
+
+
+def _is_there(text: str, table: Path) -> bool:
+    try:
+        return resolve(text, table).exists()
+    except (InputError, OSError):
+        return False
 
 
 def _keep(project: Project, path: Path) -> None:

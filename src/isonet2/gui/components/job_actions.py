@@ -12,7 +12,7 @@ from isonet2.errors import InputError
 from isonet2.gui.forms import STEPS
 from isonet2.gui.overview import TRAININGS, bytes_in_words
 from isonet2.gui.project import Project
-from isonet2.gui.shell import may_act
+from isonet2.gui.shell import may_act, refuse
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
@@ -77,7 +77,7 @@ class JobActions:
         try:
             await asyncio.to_thread(action)
         except (InputError, OSError) as error:
-            ui.notify(str(error), type="negative", multi_line=True, close_button=True, timeout=0)
+            refuse(str(error))
             return
         ui.notify(said, type="positive")
         await self.changed(key)

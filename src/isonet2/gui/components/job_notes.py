@@ -5,7 +5,7 @@ import asyncio
 from nicegui import ui
 
 from isonet2.errors import InputError
-from isonet2.gui.shell import may_act
+from isonet2.gui.shell import may_act, refuse
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
@@ -38,7 +38,7 @@ class JobNotes:
         try:
             await asyncio.to_thread(self.jobs.edit, self.number, notes=text)
         except (InputError, OSError) as error:
-            ui.notify(str(error), type="negative", close_button=True)
+            refuse(str(error))
             return
         self.saved = text
         ui.notify(t("jobs.noted"), type="positive", timeout=1500)

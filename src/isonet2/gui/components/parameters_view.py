@@ -8,6 +8,7 @@ from nicegui import ui
 from isonet2.errors import InputError
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.run_files import parameters_compared
+from isonet2.gui.shell import refuse
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
@@ -56,7 +57,7 @@ class ParametersView:
                 chosen.append(await asyncio.to_thread(self.jobs.show, int(self.other.value)))
             values = [await asyncio.to_thread(parameters_of, job) for job in chosen]
         except InputError as error:
-            ui.notify(str(error), type="negative")
+            refuse(str(error))
             return
         rows = [
             {

@@ -14,7 +14,7 @@ from isonet2.gui.components.browser import Browser
 from isonet2.gui.components.fill_column import fill_column
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
-from isonet2.gui.shell import may_act
+from isonet2.gui.shell import may_act, refuse
 from isonet2.gui.table import (
     FIXED,
     Edit,
@@ -31,8 +31,11 @@ from isonet2.gui.words import t
 LOOK_EVERY = 3.0
 ROW, HEAD = 36, 42
 MOST_ROWS = 14
+MOST_NAMED = 5
 KEY = "@index"
 """Field of a row that holds the tomogram's index, whatever columns the table has."""
+MISSING = "@missing"
+"""Field of a row that holds the columns whose files are not there."""
 
 
 class TableView:
@@ -56,6 +59,7 @@ class TableView:
     ) -> None:
         self.project, self.path, self.open_volume = project, path, open_volume
         self.table: Table | None = None
+        self.state = ""
         self.undo: list[list[Edit]] = []
         self.at: tuple[int, str] | None = None
         self.editing = False
@@ -73,7 +77,14 @@ class TableView:
                     "rowHeight": ROW,
                     "headerHeight": HEAD,
                     "enableCellTextSelection": True,
-                    "defaultColDef": {"resizable": True, "sortable": True, "minWidth": 90},
+                    "defaultColDef": {
+                        "resizable": True,
+                        "sortable": True,
+                        "minWidth": 90,
+                        "cellClassRules": {
+                            "isonet-missing": f"data['{MISSING}'].includes(colDef.field)"
+                        },
+                    },
                 },
                 auto_size_columns=False,
             )
@@ -112,15 +123,20 @@ class TableView:
 
     async def show(self) -> None:
         """Read the file and show it."""
+        self.state = await asyncio.to_thread(state_of, self.path)
         try:
             self._take(await asyncio.to_thread(load, self.path))
         except InputError as error:
-            self.table = None
+            self.table = self.at = None
             self.grid.set_visibility(False)
+            self.note.set_text("")
+            self.cell_name.set_text(t("table.no_cell"))
+            self.cell.set_value("")
+            self._tell_tools()
             self._say(str(error).splitlines())
 
     def _take(self, table: Table) -> None:
-        self.table = table
+        self.table, self.state = table, table.state
         may = may_act()
         columns: list[dict[str, Any]] = []
         for column in table.columns:
@@ -139,7 +155,8 @@ class TableView:
             )
         index = {"field": KEY, "headerName": "#", "width": 60, "minWidth": 50, "pinned": "left"}
         rows = [
-            {KEY: number} | {name: "" if is_missing(text) else text for name, text in row.items()}
+            {KEY: number, MISSING: [name for name in row if (number, name) in table.missing]}
+            | {name: "" if is_missing(text) else text for name, text in row.items()}
             for number, row in zip(table.indices, table.rows, strict=True)
         ]
         self.grid.options["columnDefs"] = [index, *columns]
@@ -147,7 +164,7 @@ class TableView:
         self.grid.set_visibility(True)
         self.grid.style(f"height: {HEAD + ROW * min(len(rows), MOST_ROWS) + 22}px")
         self.grid.update()
-        self._say(table.problems)
+        self._say([*table.problems, *_absent(table)])
         name = self.project.told(table.path)
         others = ", ".join(table.others)
         self.note.set_text(
@@ -214,7 +231,7 @@ class TableView:
         try:
             table = await asyncio.to_thread(edit, self.project, self.path, wanted)
         except (InputError, OSError) as error:
-            ui.notify(str(error), type="negative", multi_line=True, close_button=True, timeout=0)
+            refuse(str(error))
             await self.show()
             return
         if not undoing:
@@ -267,11 +284,17 @@ class TableView:
 
     async def _look(self) -> None:
         """Notice that somebody else changed the table, but take no cell from who types in it."""
-        if (
-            self.table is None
-            or self.editing
-            or await asyncio.to_thread(state_of, self.path) == self.table.state
-        ):
+        if self.editing or await asyncio.to_thread(state_of, self.path) == self.state:
             return
         await self.show()
         ui.notify(t("table.changed"), type="info")
+
+
+def _absent(table: Table) -> list[str]:
+    """A sentence on the files that the table names and that are not there."""
+    cells = dict(zip(table.indices, table.rows, strict=True))
+    names = list(dict.fromkeys(cells[index][column] for index, column in sorted(table.missing)))
+    if not names:
+        return []
+    more = ", \N{HORIZONTAL ELLIPSIS}" if len(names) > MOST_NAMED else ""
+    return [t("table.absent", count=len(names), names=", ".join(names[:MOST_NAMED]) + more)]

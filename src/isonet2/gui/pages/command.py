@@ -12,7 +12,7 @@ from isonet2.gui.forms import STEPS, Form
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
-from isonet2.gui.shell import frame, heading, may_act
+from isonet2.gui.shell import frame, heading, may_act, refuse
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
 
@@ -30,24 +30,28 @@ def register(project: Project) -> None:
             step: str = step,
         ) -> None:
             form = Form(step, project.settings.get(f"form.{step}"))
-            await asyncio.to_thread(_begin, project, form, clone, model_of, resume)
-            await _page(project, form)
+            problem = await asyncio.to_thread(_begin, project, form, clone, model_of, resume)
+            await _page(project, form, problem)
 
         ui.page(f"/{step}")(page)
 
 
 def _begin(
     project: Project, form: Form, clone: int | None, model_of: int | None, resume: bool
-) -> None:
-    """Fill the form with what was asked for in the address, and the table that there is."""
+) -> str:
+    """Fill the form with what was asked for in the address, and the table that there is.
+
+    Returns what was asked for and is not there; nothing where all is well.
+    """
     found = tables(project)
     place = "tomograms" if "tomograms" in form.texts else "star_file"
     if not (project.folder / str(form.texts[place])).exists():
         form.texts[place] = ""
     if not form.texts[place] and found:
         form.texts[place] = project.told(found[0])
-    if form.texts.get("models") == "":
-        form.texts["models"] = next(iter(trained(project)), "")
+    for name in ("model", "models"):
+        if form.texts.get(name) == "":
+            form.texts[name] = next(iter(trained(project)), "")
     jobs = Jobs(project.folder)
     try:
         if clone is not None:
@@ -59,11 +63,12 @@ def _begin(
             job = jobs.show(model_of)
             form.texts["model"] = network_of(project, job)
             form.texts["star_file"] = str(job.parameters.get("star_file", form.texts["star_file"]))
-    except InputError:
-        form.reset()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
-async def _page(project: Project, form: Form) -> None:
+async def _page(project: Project, form: Form, problem: str) -> None:
     step = form.model.command
 
     async def again() -> None:
@@ -80,4 +85,6 @@ async def _page(project: Project, form: Form) -> None:
         if not may_act():
             bar.hide()
         view.refresh()
+        if problem:
+            refuse(problem)
         regularly(EVERY, again)

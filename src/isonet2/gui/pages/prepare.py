@@ -18,7 +18,7 @@ from isonet2.gui.components.table_view import TableView
 from isonet2.gui.forms import EVEN_ODD, Form
 from isonet2.gui.links import see
 from isonet2.gui.project import OutsideError, Project
-from isonet2.gui.shell import frame, heading, may_act
+from isonet2.gui.shell import frame, heading, may_act, refuse
 from isonet2.gui.table import Table
 from isonet2.gui.words import t
 
@@ -56,7 +56,7 @@ def _table(project: Project, asked: str, known: list[Path]) -> tuple[Path | None
         except OutsideError as error:
             folders = (error.folder,)
         except InputError as error:
-            ui.notify(str(error), type="negative")
+            refuse(str(error))
     return (known[0] if known else None), folders
 
 

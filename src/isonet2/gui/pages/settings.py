@@ -9,7 +9,7 @@ from isonet2.errors import InputError
 from isonet2.gui.components.run_settings import RunSettings
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
-from isonet2.gui.shell import THEMES, frame, heading, may_act
+from isonet2.gui.shell import THEMES, frame, heading, may_act, refuse
 from isonet2.gui.trash import empty, trash_of
 from isonet2.gui.words import LANGUAGES, language, speak, t
 from isonet2.jobs import lanes
@@ -43,7 +43,7 @@ def _lanes(project: Project) -> None:
             lane = await asyncio.to_thread(lanes.load, name, project.folder)
             answer = await asyncio.to_thread(lane.ask)
         except InputError as error:
-            ui.notify(str(error), type="negative", multi_line=True, close_button=True)
+            refuse(str(error))
             return
         ui.notify(t("settings.answers", lane=name, count=len(answer)), type="positive")
 
