@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from job_helpers import offer, soon
 from preparing import volume
+from trained import save_model
 
 from isonet2.cli import main
+from isonet2.data.files import locked
 from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import open_volume
@@ -296,3 +298,24 @@ def test_where_there_is_no_scheduler_that_is_said(table, capsys):
     Path("jobs.yaml").write_text("kind: lsf\njobs: 2\n")
     assert main(["deconv", str(table), "--cluster", "jobs.yaml"]) == 2
     assert "jobs.yaml: there is no bsub on this machine" in capsys.readouterr().err
+
+
+def test_two_predicts_at_once_lose_nothing_of_the_table(table):
+    """Both wait for the table at the same time, and each notes its rows into what it finds then."""
+    network = save_model(Path("m.pt"), "isonet2")
+    words = [sys.executable, "-m", "isonet2", "predict", str(table), str(network), "--gpuID", "cpu"]
+    chosen = {"one": "1-3", "two": "4-6"}
+    runs = [
+        subprocess.Popen([*words, "--ncpus", "1", "--tomo_idx", rows, "-o", folder])
+        for folder, rows in chosen.items()
+    ]
+    soon(lambda: all(Path(folder, "params.yaml").exists() for folder in chosen), 200)
+    with locked(table):
+        soon(lambda: all(list(Path(folder).glob("*.mrc")) for folder in chosen), 100)
+    assert [run.wait(200) for run in runs] == [0, 0]
+    noted = [tomogram.corrected for tomogram in TomogramTable.read(table).tomograms]
+    assert noted == [
+        Path(folder, f"TS_0{number}.mrc")
+        for folder, rows in (("one", (1, 2, 3)), ("two", (4, 5, 6)))
+        for number in rows
+    ]

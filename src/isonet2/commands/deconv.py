@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from isonet2.checks.findings import Findings
 from isonet2.checks.past import past_findings
 from isonet2.data.files import scratch_beside
 from isonet2.data.inputs import TomogramInput, open_input
-from isonet2.data.labels import DECONVOLVED_LABEL, refuse_foreign
+from isonet2.data.labels import DECONVOLVED_LABEL, is_there, key_of, refuse_foreign
 from isonet2.data.moments import Moments
 from isonet2.data.star import Tomogram
-from isonet2.data.volumes import Volume, VolumeWriter, open_volume, slabs
+from isonet2.data.volumes import Triple, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError, counted
 from isonet2.machine.memory import memory_limit
 from isonet2.machine.threads import use_threads
 from isonet2.opening.rows import ctf_of
 from isonet2.parameters import DeconvParameters, package_version
+from isonet2.parameters.record import how
 from isonet2.physics.ctf import ContrastTransfer, WienerSettings
 from isonet2.physics.deconvolution import Deconvolution, memory_of_whole
 from isonet2.reports.progress import progress_bar
@@ -48,7 +50,7 @@ def prepare(parameters: DeconvParameters) -> Work[Tomogram]:
 
 
 def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str) -> Path:
-    """Deconvolve one tomogram.
+    """Deconvolve one tomogram, unless that is done already.
 
     Returns
     -------
@@ -64,10 +66,15 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
     output = parameters.output_dir / f"{tomogram.name}_deconv.mrc"
     source.refuse_to_replace(output)
     refuse_foreign(output)
-    Findings(past_findings(source.volumes, ctf=True, name=tomogram.name)).tell()
     pixel = source.pixel_size(tomogram)
     filtering = filter_of(parameters, tomogram, pixel)
     ctf = filtering.ctf
+    key = key_of(source.paths, how(parameters), ctf, pixel)
+    note = f"IsoNet2 {key} {DECONVOLVED_LABEL}; {package_version()}"
+    if not parameters.overwrite and is_there(label, {output: note}):
+        return output
+    result = _Result(output, source, source.voxel_size(tomogram), note)
+    Findings(past_findings(source.volumes, ctf=True, name=tomogram.name)).tell()
     log.info(
         "%s: defocus %g A, %g kV, Cs %g mm, amplitude contrast %g, phase shift %g degrees, "
         "%g A voxels",
@@ -92,9 +99,9 @@ def deconvolve_one(parameters: DeconvParameters, tomogram: Tomogram, label: str)
             chunk,
         )
     if chunk is not None and chunk < max(source.shape):
-        _in_chunks(filtering, source, tomogram, output, label, chunk, parameters.overlap_rate)
+        _in_chunks(filtering, source, result, label, chunk, parameters.overlap_rate)
     else:
-        _at_once(filtering, source, tomogram, output)
+        _at_once(filtering, source, result)
     return output
 
 
@@ -122,9 +129,33 @@ def _ctf(tomogram: Tomogram) -> ContrastTransfer:
     return ctf
 
 
-def _at_once(
-    filtering: Deconvolution, source: TomogramInput, tomogram: Tomogram, output: Path
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """The file that is made, and what stands in its header."""
+
+    path: Path
+    source: TomogramInput
+    voxel_size: Triple | None
+    note: str
+
+    def write(self, read: Callable[[Region], Block], before: Moments, after: Moments) -> None:
+        """Write it slab by slab, brought to the input's mean and deviation."""
+        if after.std <= 1e-12 * before.std:
+            raise InputError(
+                "nothing is left of it; lower snrfalloff or highpassnyquist, or raise "
+                "deconvstrength"
+            )
+        scale = np.float32(before.std / after.std)
+        shift = np.float32(before.mean - after.mean * before.std / after.std)
+        like = self.source.volumes[0]
+        with VolumeWriter(
+            self.path, like=like, voxel_size=self.voxel_size, label=self.note
+        ) as writer:
+            for region in slabs(like):
+                writer.write(region, read(region) * scale + shift)
+
+
+def _at_once(filtering: Deconvolution, source: TomogramInput, output: _Result) -> None:
     """Filter the whole volume by one Fourier transform."""
     before = source.moments()
     z, y, x = source.shape
@@ -134,14 +165,13 @@ def _at_once(
     after = Moments()
     for region in slabs(source.volumes[0]):
         after.add(Moments.of(result[region]))
-    _write(output, source, tomogram, lambda region: result[region], before, after)
+    output.write(lambda region: result[region], before, after)
 
 
 def _in_chunks(
     filtering: Deconvolution,
     source: TomogramInput,
-    tomogram: Tomogram,
-    output: Path,
+    output: _Result,
     label: str,
     chunk_size: int,
     overlap_rate: float,
@@ -153,7 +183,7 @@ def _in_chunks(
     """
     before = source.moments()
     after = Moments()
-    with scratch_beside(output) as folder:
+    with scratch_beside(output.path) as folder:
         scratch = folder / "unscaled.mrc"
         with (
             VolumeWriter(scratch, shape=source.shape, label="not in scale") as writer,
@@ -176,30 +206,4 @@ def _in_chunks(
                 overlap_rate=overlap_rate,
                 progress=bar.update,
             )
-        unscaled: Volume = open_volume(scratch)
-        _write(output, source, tomogram, unscaled.read, before, after)
-
-
-def _write(
-    output: Path,
-    source: TomogramInput,
-    tomogram: Tomogram,
-    read: Callable[[Region], Block],
-    before: Moments,
-    after: Moments,
-) -> None:
-    """Write the result slab by slab, brought to the input's mean and deviation."""
-    if after.std <= 1e-12 * before.std:
-        raise InputError(
-            "nothing is left of it; lower snrfalloff or highpassnyquist, or raise deconvstrength"
-        )
-    scale = np.float32(before.std / after.std)
-    shift = np.float32(before.mean - after.mean * before.std / after.std)
-    with VolumeWriter(
-        output,
-        like=source.volumes[0],
-        voxel_size=source.voxel_size(tomogram),
-        label=f"IsoNet2 {package_version()} {DECONVOLVED_LABEL}",
-    ) as writer:
-        for region in slabs(source.volumes[0]):
-            writer.write(region, read(region) * scale + shift)
+        output.write(open_volume(scratch).read, before, after)

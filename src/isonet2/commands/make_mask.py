@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import TomogramInput, open_input
+from isonet2.data.labels import is_there, key_of
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Triple, VolumeWriter, slabs
 from isonet2.errors import InputError
 from isonet2.machine.threads import use_threads
 from isonet2.opening.boundaries import boundary_of
 from isonet2.parameters import MakeMaskParameters, package_version
+from isonet2.parameters.record import how
 from isonet2.physics import masking
 from isonet2.physics.binning import bin_volume, unbin
 from isonet2.physics.lamella import Slab
@@ -53,7 +55,7 @@ def prepare(parameters: MakeMaskParameters) -> Work[Tomogram]:
 
 
 def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> Path:
-    """Make the mask of one tomogram, and a picture of it beside it.
+    """Make the mask of one tomogram, unless it is there, and a picture of it beside it.
 
     Returns
     -------
@@ -68,10 +70,16 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
     source = open_input(tomogram, parameters.input_column)
     output = parameters.output_dir / f"{tomogram.name}_mask.mrc"
     source.refuse_to_replace(output)
+    drawn = [] if tomogram.mask_boundary is None else [tomogram.mask_boundary]
+    size = source.voxel_size(tomogram)
+    note = f"IsoNet2 {key_of([*source.paths, *drawn], how(parameters), size)} mask; "
+    note += package_version()
+    if not parameters.overwrite and is_there(label, {output: note}):
+        return output
     binned = binned_input(source)
     mask = mask_of(parameters, binned, boundary_of(tomogram))
     if parameters.slab:
-        _describe(mask.slab, label, source.voxel_size(tomogram))
+        _describe(mask.slab, label, size)
     refuse_empty(mask, parameters)
     if masking.BEADS in mask.kept:
         log.info(
@@ -92,9 +100,8 @@ def mask_one(parameters: MakeMaskParameters, tomogram: Tomogram, label: str) -> 
         )
     voxels = mask.voxels.numpy()
     keep_old(output, "mask")
-    write_mask(output, voxels, source, tomogram)
+    _write_mask(output, voxels, source, size, note)
     if min(voxels.shape) > 1:
-        size = source.voxel_size(tomogram)
         overlay_picture(
             output.with_suffix(".png"),
             binned,
@@ -166,17 +173,13 @@ def refuse_empty(mask: SpecimenMask, parameters: MakeMaskParameters) -> None:
     raise InputError(f"the mask is empty after {step} (kept by {_steps(mask)}); {remedy}")
 
 
-def write_mask(
-    path: Path, voxels: NDArray[np.bool_], source: TomogramInput, tomogram: Tomogram
+def _write_mask(
+    path: Path, voxels: NDArray[np.bool_], source: TomogramInput, size: Triple | None, note: str
 ) -> None:
     """Write a binned mask at the tomogram's full size, slab by slab."""
     _, y, x = source.shape
     with VolumeWriter(
-        path,
-        like=source.volumes[0],
-        voxel_size=source.voxel_size(tomogram),
-        dtype="int8",
-        label=f"IsoNet2 {package_version()} mask",
+        path, like=source.volumes[0], voxel_size=size, dtype="int8", label=note
     ) as writer:
         for z, _, _ in slabs(source.volumes[0]):
             region = (z, slice(0, y), slice(0, x))

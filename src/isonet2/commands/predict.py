@@ -1,6 +1,5 @@
 """Restore tomograms with a trained network."""
 
-import hashlib
 import itertools
 import logging
 import math
@@ -17,7 +16,14 @@ from isonet2.checks.findings import Findings
 from isonet2.checks.opened import opened_findings
 from isonet2.data.files import refuse_to_replace, scratch_beside
 from isonet2.data.inputs import edges
-from isonet2.data.labels import LETTERS, OF_TWO, RESTORED_LABEL, is_labelled, refuse_foreign
+from isonet2.data.labels import (
+    LETTERS,
+    OF_TWO,
+    RESTORED_LABEL,
+    is_there,
+    key_of,
+    refuse_foreign,
+)
 from isonet2.data.star import Tomogram
 from isonet2.data.volumes import Indexed, VolumeWriter, open_volume
 from isonet2.errors import InputError
@@ -95,12 +101,7 @@ def _label(restorer: Restorer, geometry: Geometry, sources: Sequence[Path], part
 
     `part` is the network's number where two have a result each, and 0 for all together.
     """
-    digest = hashlib.sha256(restorer.key.encode())
-    for path in sources:
-        status = path.stat()
-        digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
-    digest.update(repr(geometry).encode())
-    key = digest.hexdigest()[:16]
+    key = key_of(sources, restorer.key, geometry)
     method = restorer.model.method + (f", {OF_TWO[part - 1]}" if part else "")
     said = f"IsoNet2 {key} {method}: {RESTORED_LABEL}; {package_version()}"
     return f"{said[:LETTERS]}\n{restorer.made[part].label}"
@@ -118,15 +119,13 @@ def restore_one(restorer: Restorer, tomogram: Tomogram, label: str) -> dict[str,
     output = restorer.output(tomogram)
     paths = [output, *_parts(restorer, tomogram)]
     notes = [_label(restorer, geometry, sources, part) for part in range(len(paths))]
+    labels = {path: note.splitlines()[0] for path, note in zip(paths, notes, strict=True)}
     columns = {
         column: path
         for column, path in itertools.zip_longest(restorer.columns, paths)
         if path is not None or column in tomogram.cells
     }
-    if not parameters.overwrite and all(
-        is_labelled(path, note.splitlines()[0]) for path, note in zip(paths, notes, strict=True)
-    ):
-        log.info("%s: %s is there already (--overwrite True restores it anew)", label, output)
+    if not parameters.overwrite and is_there(label, labels):
         return columns
     named = [tomogram.full, tomogram.half1, tomogram.half2, tomogram.deconvolved, tomogram.mask]
     inputs = [*sources, *(path for path in (*named, tomogram.ground_truth) if path is not None)]

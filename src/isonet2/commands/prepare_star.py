@@ -1,6 +1,5 @@
 """The command `prepare_star`: a STAR table of the tomograms in some folders."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from isonet2.checks.past import past_findings
 from isonet2.data.blocks import cell
 from isonet2.data.files import keep_old
 from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES, edges
-from isonet2.data.labels import AVERAGE_LABEL, is_labelled
+from isonet2.data.labels import AVERAGE_LABEL, is_labelled, key_of
 from isonet2.data.pairing import (
     TomogramFiles,
     find_sources,
@@ -235,10 +234,7 @@ def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | Non
     """
     first, second = halves
     size = None if pixel_size is None else edges(first, pixel_size)
-    states = [(volume.path.resolve(), volume.path.stat()) for volume in halves]
-    told = [(str(place), state.st_size, state.st_mtime_ns) for place, state in states]
-    digest = hashlib.sha256(repr([*told, size]).encode()).hexdigest()[:16]
-    label = f"IsoNet2 {AVERAGE_LABEL}; {digest}"
+    label = f"IsoNet2 {AVERAGE_LABEL}; {key_of([first.path, second.path], size)}"
     if path.exists() and is_labelled(path, label):
         return
     keep_old(path, "average, which was made of other files,")

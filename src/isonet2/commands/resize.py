@@ -14,7 +14,7 @@ from isonet2.data.coordinates import Grid, read_coordinates
 from isonet2.data.files import atomic_path, keep_old, make_folder, scratch_beside
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.inputs import edges
-from isonet2.data.labels import refuse_foreign
+from isonet2.data.labels import is_there, key_of, refuse_foreign
 from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.progress import ProgressFile
@@ -83,7 +83,7 @@ def resize(parameters: ResizeParameters) -> Path:
     if path.resolve() == source.path.resolve():
         raise InputError(f"output_dir {p.output_dir}: holds {source.path} itself; choose another")
     refuse_foreign(path)
-    _bin(source, path, ratio, size)
+    _bin(p, source, path, ratio, size, str(source.path))
     _tell(source.path, size, ratio)
     write_parameters(p, p.output_dir)
     return path
@@ -105,7 +105,6 @@ def _resize_table(p: ResizeParameters) -> Path:
             if outcome.columns is None:
                 raise InputError(f"{tomogram.name}: {outcome.said}; no table was written")
             cells[tomogram.index] = outcome.columns
-    keep_old(path, "table")
     _write_table(path, table, {tomogram.index: cells[tomogram.index] for tomogram in chosen})
     write_parameters(p, p.output_dir)
     log.info("wrote %s", path)
@@ -120,7 +119,7 @@ def prepare(p: ResizeParameters) -> Work[Tomogram]:
         found: dict[str, object] = {}
         for column, source in plan.files.items():
             output = _output(p.output_dir / FOLDERS[column], tomogram.name, source.path)
-            _bin(source, output, plan.ratio, plan.size, is_mask=column == MASK)
+            _bin(p, source, output, plan.ratio, plan.size, label, is_mask=column == MASK)
             found[column] = output
         _tell(label, plan.size, plan.ratio)
         return found | _other_cells(p, tomogram, plan)
@@ -186,9 +185,23 @@ def _output(folder: Path, name: str, source: Path) -> Path:
 
 
 def _bin(
-    source: Volume, path: Path, ratio: Fraction, size: float, *, is_mask: bool = False
+    p: ResizeParameters,
+    source: Volume,
+    path: Path,
+    ratio: Fraction,
+    size: float,
+    name: str,
+    *,
+    is_mask: bool = False,
 ) -> None:
-    """Bin along x and y slab by slab, then along z; masks stay within 0 and 1, hard ones hard."""
+    """Bin along x and y slab by slab, then along z, unless that is done already.
+
+    Masks stay within 0 and 1, hard ones hard.
+    """
+    key = key_of([source.path], ratio, size, is_mask)
+    note = f"IsoNet2 {key} resize: {ratio.numerator} voxels for {ratio.denominator}"
+    if not p.overwrite and is_there(name, {path: note}):
+        return
     z, y, x = (coarse_length(n, ratio) for n in source.shape)
     low, high, far = (round(n * ratio) for n in source.header.start)
     with (
@@ -199,7 +212,7 @@ def _bin(
             shape=(z, y, x),
             voxel_size=_new_voxel(source, size, ratio),
             start=(low, high, far),
-            label=f"IsoNet2 resize: {ratio.numerator} voxels for {ratio.denominator}",
+            label=note,
         ) as writer,
     ):
         shape = (source.shape[0], y, x)
@@ -257,8 +270,12 @@ def _write_table(
             if column not in frame:
                 frame[column] = "None"
             frame.loc[row, column] = cell(value)
+    text = replace_block(star, block, frame)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    keep_old(path, "table")
     with atomic_path(path) as temporary:
-        temporary.write_text(replace_block(star, block, frame), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _tell(name: Path | str, size: float, ratio: Fraction) -> None:

@@ -49,6 +49,11 @@ class TomogramInput:
         return self.volumes[0].shape
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+        return tuple(volume.path for volume in self.volumes)
+
+    @property
     def words(self) -> str:
         """Its source and its files, for messages."""
         return f"{self.source} ({' and '.join(str(v.path) for v in self.volumes)})"

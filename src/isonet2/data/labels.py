@@ -1,12 +1,17 @@
 """What the labels in headers say of volumes: who made them, and what was done already."""
 
+import hashlib
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from isonet2.data.volumes import Volume, open_volume
 from isonet2.errors import InputError
+
+log = logging.getLogger(__name__)
 
 AVERAGE_LABEL = "mean of the even and the odd half"
 DECONVOLVED_LABEL, RESTORED_LABEL = "CTF deconvolution", "restored, do not average"
@@ -64,6 +69,43 @@ def restored_state(volume: Volume) -> str | None:
         if RESTORED_LABEL in label:
             return "by IsoNet2, whose label does not say how"
     return None
+
+
+def key_of(sources: Sequence[Path], *facts: object) -> str:
+    """Letters that tell a result from those of other files, and of these made in another way.
+
+    Parameters
+    ----------
+    sources
+        Files that it is made of: their places, sizes and times of change count.
+    facts
+        All else that decides over its voxels, as their `repr` says it.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, for its label.
+    """
+    states = [(str(path.resolve()), path.stat()) for path in sources]
+    told = [(place, state.st_size, state.st_mtime_ns) for place, state in states]
+    return hashlib.sha256(repr((told, facts)).encode()).hexdigest()[:16]
+
+
+def is_there(name: str, labels: dict[Path, str]) -> bool:
+    """Whether results are there already, by their labels; says so.
+
+    Parameters
+    ----------
+    name
+        Of the tomogram, for the message.
+    labels
+        What each result's label begins with, by its file.
+    """
+    if not all(is_labelled(path, label) for path, label in labels.items()):
+        return False
+    places = " and ".join(map(str, labels))
+    log.info("%s: %s is there already (--overwrite True makes it anew)", name, places)
+    return True
 
 
 def is_labelled(path: Path, beginning: str) -> bool:

@@ -13,12 +13,12 @@ from isonet2.parameters.shared import (
     GpuIds,
     Indices,
     Processors,
-    SpreadParameters,
+    ResultParameters,
     StarParameters,
 )
 
 
-class DeconvParameters(SpreadParameters, StarParameters):
+class DeconvParameters(ResultParameters, StarParameters):
     """Deconvolve the CTF from tomograms: more contrast, by a Wiener weight in Fourier space."""
 
     command: ClassVar[str] = "deconv"
@@ -49,7 +49,7 @@ class DeconvParameters(SpreadParameters, StarParameters):
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
 
-class MakeMaskParameters(SpreadParameters, StarParameters):
+class MakeMaskParameters(ResultParameters, StarParameters):
     """Make masks that keep the specimen and leave out empty regions."""
 
     command: ClassVar[str] = "make_mask"
@@ -81,7 +81,7 @@ class MakeMaskParameters(SpreadParameters, StarParameters):
     """Tomograms to work on, by rlnIndex; None or all takes every one."""
 
 
-class PredictParameters(SpreadParameters, StarParameters):
+class PredictParameters(ResultParameters, StarParameters):
     """Restore tomograms with a trained network."""
 
     command: ClassVar[str] = "predict"
@@ -116,8 +116,6 @@ class PredictParameters(SpreadParameters, StarParameters):
     """Keep what the network put into the missing wedge. False empties the wedge again, along the
     measured tilts and before the file is written: for template matching with a score that knows
     the wedge, and for averaging. Labels and `params.yaml` say so."""
-    overwrite: bool = False
-    """Restore again what is there already with the same parameters."""
     save_slices: bool = False
     """Draw slices and the power spectrum of each tomogram and of its result, as NAME.png."""
     dtype: Literal["float32", "float16", "int8"] = "float32"

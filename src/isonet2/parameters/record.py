@@ -27,6 +27,8 @@ LEFT = 60.0
 """Seconds after which nobody writes a record any more."""
 _ANYHOW = dict.fromkeys(("version", "tomo_idx", "gpuID", "ncpus", "cluster", "resume", "overwrite"))
 """What says nothing of how a result is made, only of which, where and when."""
+_PLACES = ("star_file", "output_dir", "input_column")
+"""What says where files are, which are told apart by themselves."""
 
 
 def package_version() -> str:
@@ -35,6 +37,11 @@ def package_version() -> str:
         return version("isonet2")
     except PackageNotFoundError:
         return "unknown (the package is not installed)"
+
+
+def how(parameters: Parameters) -> dict[str, Any]:
+    """What parameters say of how a result is made, without which, where and when."""
+    return parameters.model_dump(mode="json", exclude={*_ANYHOW, *_PLACES})
 
 
 def write_parameters(

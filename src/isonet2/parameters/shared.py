@@ -233,3 +233,10 @@ class SpreadParameters(Parameters):
     """Work on several tomograms at the same time: local takes a process for each GPU, or for each
     share of the cores; an address takes the workers of a Dask scheduler that runs; a YAML file
     starts jobs on a cluster. None takes one tomogram after the other here."""
+
+
+class ResultParameters(SpreadParameters):
+    """A command whose results, of the same files and parameters, need not be made again."""
+
+    overwrite: bool = False
+    """Make again what is there already, of the same files with the same parameters."""

@@ -20,7 +20,7 @@ from isonet2.parameters.shared import (
     FilePath,
     GpuIds,
     Indices,
-    SpreadParameters,
+    ResultParameters,
     StarParameters,
 )
 from isonet2.parameters.words import parted
@@ -53,7 +53,7 @@ def _cube_sizes(value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]
     return value
 
 
-class ResizeParameters(SpreadParameters):
+class ResizeParameters(ResultParameters):
     """Bin tomograms to a larger voxel by Fourier cropping, with exact headers.
 
     A STAR table gives a new table with every volume that it lists; a volume gives a volume.

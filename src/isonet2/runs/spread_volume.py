@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from isonet2.data.inputs import edges
-from isonet2.data.labels import is_labelled
+from isonet2.data.labels import LETTERS, is_labelled
 from isonet2.data.volumes import VolumeWriter
 from isonet2.physics.tiling import AxisTiling
 from isonet2.prediction.restoring import restore
@@ -17,8 +17,6 @@ from isonet2.runs.subject import Subject
 from isonet2.trust.spread import Spreading
 
 log = logging.getLogger(__name__)
-
-LABEL_LETTERS = 80
 
 
 def write_spread(
@@ -40,7 +38,7 @@ def write_spread(
     """
     geometry = candidate.geometry(subject)
     key = hashlib.sha256(repr(facts_of(candidate, subject, geometry)).encode()).hexdigest()[:16]
-    label = f"IsoNet2 {key}: spread of results, no density"[:LABEL_LETTERS]
+    label = f"IsoNet2 {key}: spread of results, no density"[:LETTERS]
     if is_labelled(path, label):
         log.info("%s: %s is there already", subject.name, path)
         return
