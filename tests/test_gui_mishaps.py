@@ -127,6 +127,34 @@ def test_a_browser_that_is_closed_in_the_middle_of_typing_leaves_all_as_it_was(f
     assert defoci(folder)[0] == 41000
 
 
+SCRIPT = "<img/src=x/onerror=window.hacked=1>"
+LEAVING = 'a" src=x onerror="window.hacked=1'
+"""What ends the attribute that it is written into, where it is not written as a value."""
+
+
+def test_a_script_in_a_name_a_cell_a_file_name_or_a_log_is_shown_and_not_run(folder):
+    put(folder / "tomograms.star", OURS.replace("007", SCRIPT).replace("m/03.mrc", SCRIPT))
+    job = Jobs(folder).submit_program(
+        ["sh", "-c", 'echo "$0"; exit 3', SCRIPT], kind="refine", name=SCRIPT
+    )
+    for name in (f"{LEAVING}_epoch1.png", f"{LEAVING}.png", f"{LEAVING}.html", f"{SCRIPT[:4]}.mrc"):
+        (job.folder / name).write_text(SCRIPT)
+    (job.folder / "history.csv").write_text(f"epoch,loss,{SCRIPT}\n1,0.5,{SCRIPT}\n")
+    with seen(folder, "/jobs?job=1") as (_, page):
+        page.locator(".isonet-failure", has_text=SCRIPT).wait_for()
+        page.locator("h2", has_text=SCRIPT).wait_for()
+        page.locator(f".isonet-picture[alt^='{LEAVING}']").wait_for()
+        page.get_by_label("Notes").fill(SCRIPT)
+        home = page.url.removesuffix("/jobs?job=1")
+        for path in ("/", "/jobs", "/prepare", "/predict", "/view", "/documents?page=<b>"):
+            page.wait_for_timeout(1500)
+            assert page.evaluate("window.hacked") is None, page.url
+            page.goto(f"{home}{path}")
+            page.locator("h1").first.wait_for()
+        page.wait_for_timeout(1500)
+        assert page.evaluate("window.hacked") is None, page.url
+
+
 @pytest.fixture
 def small_disk(folder):
     """Mount a disk of a megabyte at the project's folder."""

@@ -87,7 +87,7 @@ class PreviewView:
         source = file_address(preview.picture)
         if source != self.drawn:
             self.drawn = source
-            self.picture.props(f'src="{source}" alt="{preview.name}, {words}"')
+            self.picture.props.update(src=source, alt=f"{preview.name}, {words}")
 
     def _open(self) -> None:
         preview = self._chosen()

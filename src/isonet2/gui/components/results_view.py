@@ -53,7 +53,7 @@ class ResultsView:
                 source = file_address(path, "report")
                 ui.link(t("results.report", name=path.name), source, new_tab=True)
                 frame = ui.element("iframe").classes("isonet-report")
-                frame.props(f'src="{source}" title="{path.name}" sandbox=allow-scripts')
+                frame.props.update(src=source, title=path.name, sandbox="allow-scripts")
             for path in made[:MOST]:
                 with ui.row().classes("items-center no-wrap isonet-result"):
                     ui.button(icon="visibility", on_click=lambda path=path: see(path)).props(
@@ -66,6 +66,6 @@ class ResultsView:
             for path in drawn[:MOST]:
                 with ui.element("figure"):
                     source = file_address(path)
-                    ui.element("img").props(f'src="{source}" alt="{path.stem}" loading=lazy')
+                    ui.element("img").props.update(src=source, alt=path.stem, loading="lazy")
                     with ui.element("figcaption"):
                         ui.label(path.stem)
