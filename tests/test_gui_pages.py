@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import time
 
 import pytest
@@ -15,8 +16,13 @@ from isonet2.gui.application import MODULES
 from isonet2.gui.project import Project
 from isonet2.gui.shell import SECTIONS
 from isonet2.gui.table import load
-from isonet2.jobs import Jobs, start
-from isonet2.parameters import DeconvParameters, DenoiseParameters, PrepareStarParameters
+from isonet2.jobs import Jobs, gpus, start
+from isonet2.parameters import (
+    DeconvParameters,
+    DenoiseParameters,
+    PredictParameters,
+    PrepareStarParameters,
+)
 
 
 @pytest.fixture
@@ -210,7 +216,14 @@ def test_a_job_is_renamed_noted_cancelled_and_removed(place, quiet):
 
     async def steps(user):
         await user.open("/jobs")
-        await user.should_see(marker="act-cancel")
+        await user.should_see(marker="act-rename")
+        user.find(marker="act-rename").click()
+        await user.should_see("Priority")
+        next(iter(user.find("Priority").elements)).set_value(7)
+        next(iter(user.find("Job name").elements)).set_value("the first")
+        user.find(marker="yes").click()
+        await user.should_see("priority 7")
+        assert (jobs.show(1).name, jobs.show(1).priority) == ("the first", 7)
         user.find(marker="act-cancel").click()
         await user.should_see("Cancel deconv/job001?")
         user.find(marker="yes").click()
@@ -224,6 +237,51 @@ def test_a_job_is_renamed_noted_cancelled_and_removed(place, quiet):
     visit(place, steps)
     assert not jobs.list()
     assert (place.folder / ".isonet" / "trash" / "deconv" / "job001").is_dir()
+
+
+def test_jobs_lead_to_those_before_and_after_them(place, quiet):
+    table(place)
+    jobs = Jobs(place.folder)
+    jobs.submit(DenoiseParameters(star_file="tomograms.star"))
+    network = "denoise/job001/network_n2n_unet-medium_96_full.pt"
+    jobs.submit(PredictParameters(star_file="tomograms.star", model=network))
+    jobs.submit(DeconvParameters(star_file="tomograms.star"))
+
+    def links(user):
+        return {
+            link.text: link.props["href"]
+            for link in user.find(kind=ui.link).elements
+            if link.text and "/job00" in link.text
+        }
+
+    async def steps(user):
+        await user.open("/jobs?job=2")
+        await user.should_see("Follows")
+        assert links(user)["denoise/job001"] == "/jobs?job=1"
+        await user.open("/jobs?job=1")
+        await user.should_see("Followed by")
+        assert links(user)["predict/job002"] == "/jobs?job=2"
+
+    visit(place, steps)
+
+
+def test_gpus_are_listed_with_who_has_them(place, monkeypatch, tmp_path):
+    monkeypatch.setenv(gpus.OFFERED, "A,B")
+    monkeypatch.setenv(gpus.LOCKS, str(tmp_path))
+    gpus.visible.cache_clear()
+    held = gpus.hold(gpus.visible()[1:], "refine/job007 of ann")
+
+    async def steps(user):
+        await user.open("/jobs")
+        await user.should_see("GPU 0: GPU A · free")
+        await user.should_see("GPU 1: GPU B · refine/job007 of ann")
+
+    try:
+        visit(place, steps)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        gpus.visible.cache_clear()
 
 
 def test_pairs_and_problems_are_shown_before_a_table_is_made(place, quiet):

@@ -1,6 +1,7 @@
 """Jobs and runs of the project as lists show them."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class Entry:
         What is to be said of it in a few words.
     part
         Part of the work that is done, 0 to 1; below 0 where it is not known or of no interest.
+    notes
+        What people wrote on it.
     """
 
     key: str
@@ -42,10 +45,16 @@ class Entry:
     status: str
     line: str
     part: float
+    notes: str = ""
 
     def row(self) -> dict[str, Any]:
         """For a table on the page."""
         return asdict(self) | {"word": t(f"status.{self.status}")}
+
+    def holds(self, word: str) -> bool:
+        """Whether a word that is searched for stands in it, in small letters or large ones."""
+        texts = (self.title, self.place, self.kind, self.line, self.notes)
+        return word.casefold() in " ".join(texts).casefold()
 
 
 def entries(jobs: Jobs) -> list[Entry]:
@@ -62,7 +71,7 @@ def entry_of_job(job: Job) -> Entry:
     line = progress_words(told) if told else (job.reason or when(job))
     part = (told.part or 0.0) if told else -1.0
     title = job.name or dictionary(language()).get(f"page.{job.kind}", job.kind)
-    return Entry(str(job.number), title, job.place, job.kind, job.status, line, part)
+    return Entry(str(job.number), title, job.place, job.kind, job.status, line, part, job.notes)
 
 
 def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
@@ -73,6 +82,22 @@ def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
     part = (told.part or 0.0) if told.state == "running" else -1.0
     key = f"{RUN}{place}@{told.started:.0f}"
     return Entry(key, title, place, told.command, told.state, line, part)
+
+
+def chain(job: Job, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Jobs that one follows, by waiting for them or by what it reads; and those that follow it."""
+    return (
+        [other for other in jobs if _follows(job, other)],
+        [other for other in jobs if _follows(other, job)],
+    )
+
+
+def _follows(later: Job, earlier: Job) -> bool:
+    if later.number <= earlier.number:
+        return False
+    return earlier.number in later.after or any(
+        Path(path).is_relative_to(earlier.results) for path in later.inputs
+    )
 
 
 def folder_of_run(key: str) -> str:

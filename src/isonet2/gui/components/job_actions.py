@@ -115,15 +115,18 @@ class JobActions:
         job = self._known()
         with ui.dialog() as dialog, ui.card():
             name = ui.input(t("submit.name"), value=job.name).props("outlined dense autofocus")
-            name.on("keydown.enter", lambda: dialog.submit(name.value))
+            priority = ui.number(t("submit.priority"), value=job.priority, precision=0)
+            priority.props("outlined dense").classes("w-full")
+            priority.set_visibility(job.status == "queued")
+            name.on("keydown.enter", lambda: dialog.submit(True))
             with ui.row().classes("w-full justify-end"):
-                ui.button(t("command.cancel"), on_click=lambda: dialog.submit(None)).props("flat")
-                ui.button(t("act.rename"), on_click=lambda: dialog.submit(name.value))
-        text = await dialog
-        if text is not None:
+                ui.button(t("command.cancel"), on_click=lambda: dialog.submit(False)).props("flat")
+                ui.button(t("settings.save"), on_click=lambda: dialog.submit(True)).mark("yes")
+        if await dialog:
+            chosen = str(name.value or "").strip(), int(priority.value or 0)
             await self._do(
-                lambda: self.jobs.edit(job.number, name=str(text).strip()),
-                t("act.renamed"), str(job.number),
+                lambda: self.jobs.edit(job.number, name=chosen[0], priority=chosen[1]),
+                t("settings.saved"), str(job.number),
             )  # fmt: skip
 
     def _more(self) -> None:

@@ -97,5 +97,4 @@ class JobList:
         }
         if self.state.value and entry.status not in groups[self.state.value]:
             return False
-        word = str(self.search.value or "").casefold()
-        return word in f"{entry.title} {entry.place} {entry.kind} {entry.line}".casefold()
+        return entry.holds(str(self.search.value or ""))

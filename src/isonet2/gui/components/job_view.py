@@ -17,7 +17,15 @@ from isonet2.gui.components.preview_view import PreviewView
 from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
 from isonet2.gui.links import see
-from isonet2.gui.overview import RUN, TRAININGS, Entry, entry_of_job, entry_of_run, folder_of_run
+from isonet2.gui.overview import (
+    RUN,
+    TRAININGS,
+    Entry,
+    chain,
+    entry_of_job,
+    entry_of_run,
+    folder_of_run,
+)
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
 from isonet2.gui.shell import address
@@ -70,6 +78,7 @@ class JobView:
             return
         with ui.element("section").classes("isonet-card"):
             self.standing = Standing()
+            _chain(job, jobs)
             self.actions = JobActions(self.project, self.changed)
         trained = {
             str(other.results): f"{other.number} {other.name or other.place}"
@@ -121,6 +130,17 @@ class JobView:
             return {entry.key: entry for entry in runs}[self.key], None
         job = self.jobs.show(int(self.key))
         return entry_of_job(job), job
+
+
+def _chain(job: Job, jobs: list[Job]) -> None:
+    """Links to the jobs before and after it."""
+    for key, others in zip(("jobs.follows", "jobs.followed"), chain(job, jobs), strict=True):
+        if others:
+            with ui.row().classes("items-center isonet-small gap-2"):
+                ui.label(t(key)).classes("isonet-soft")
+                for other in others:
+                    name = f"{other.place} {other.name}".strip()
+                    ui.link(name, f"/jobs?job={other.number}")
 
 
 def _nothing(text: str) -> None:

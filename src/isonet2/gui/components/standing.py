@@ -63,8 +63,8 @@ def _where(job: Job) -> str:
         words.append(f"{job.process.host}, PID {job.process.pid}")
     if job.devices:
         words.append(f"GPU {', '.join(job.devices)}")
-    if job.after:
-        words.append(t("jobs.after", numbers=", ".join(map(str, job.after))))
+    if job.priority:
+        words.append(t("jobs.priority", priority=job.priority))
     if job.attempt > 1:
         words.append(t("jobs.attempt", count=job.attempt))
     return " · ".join(words)

@@ -5,6 +5,7 @@ import json
 
 from nicegui import ui
 
+from isonet2.gui.components.gpu_list import GpuList
 from isonet2.gui.components.job_list import JobList
 from isonet2.gui.components.job_view import JobView
 from isonet2.gui.overview import entries
@@ -54,6 +55,7 @@ async def _page(project: Project, key: str) -> None:
             ui.space()
             if may_act():
                 await _pause_switch(jobs)
+        GpuList()
         with ui.element("div").classes("isonet-jobs"):
             with ui.element("aside").classes("isonet-card isonet-joblist-card"):
                 listing = JobList(pick)
