@@ -137,7 +137,7 @@ def test_fsc_by_region_sees_what_is_shared_where(tmp_path, caplog):
     outside = np.mean([float(row["wedge"]) for row in rows if row["wedge"]])
     assert inside == pytest.approx(0.9, abs=0.03)
     assert outside == pytest.approx(0.0, abs=0.05)
-    assert "proves nothing inside the missing wedge" in caplog.text
+    assert "proves nothing if one network made both" in caplog.text
 
 
 def test_fsc_looks_inside_the_mask(tmp_path):
@@ -174,15 +174,19 @@ def test_fsc_refuses_and_warns(tmp_path, caplog):
     assert "hard edge" in caplog.text
 
 
-def test_fsc_of_restored_tomograms_is_warned_of(tmp_path, caplog):
+def test_fsc_of_restored_tomograms_says_what_it_is_worth_in_the_wedge(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     first, second = put(tmp_path / "a.mrc", noise(0)), tmp_path / "b.mrc"
     label = "IsoNet2 0123456789abcdef isonet2-n2n: restored, do not average; 2.1.0"
     write_volume(second, noise(1).numpy(), voxel_size=10.0, label=label)
     fsc(FscParameters(first=first, second=second, output_dir=tmp_path))
-    assert "proves nothing inside the missing wedge" in caplog.text
+    assert "says something where the other is a truth" in caplog.text
+    assert "proves nothing" not in caplog.text
     assert f"{second}: is a restored volume: by IsoNet2, whose label" in caplog.text
     assert f"{first}: is a restored" not in caplog.text
+    write_volume(first, noise(0).numpy(), voxel_size=10.0, label=label)
+    fsc(FscParameters(first=first, second=second, output_dir=tmp_path))
+    assert "in the missing wedge the FSC of two outputs of one network proves nothing" in caplog.text
 
 
 def test_fsc_of_two_networks_is_not_warned_of(tmp_path, caplog):

@@ -32,6 +32,16 @@ log = logging.getLogger(__name__)
 THRESHOLDS = (0.5, 0.143)
 FEWEST = 16  # frequencies, mates counted, that a shell of a region must hold to be compared
 
+_RESTORED = {
+    2: "of two outputs of one network proves nothing: both hold what the network invented; compare "
+    "with a truth, or train two networks on separate data (refine --split_halves True, predict "
+    "--model2)",
+    1: "of a restored volume and another one says something where the other is a truth, and "
+    "nothing where it is a tomogram as reconstructed",
+    0: "compares nothing in tomograms as reconstructed, and proves nothing if one network made both",
+}
+"""What the FSC in the missing wedge is worth, by how many of the volumes are known as restored."""
+
 Curve = NDArray[np.float64]
 
 
@@ -137,13 +147,10 @@ def _warn(p: FscParameters, volumes: list[Volume]) -> None:
             log.info("%s: is a restored volume: %s", volume.path, state)
     if p.first.resolve() == p.second.resolve():
         log.warning("both volumes are the same file: the correlation is 1 and means nothing")
-    two = all(any(name in note for note in notes) for name in OF_TWO)
-    if not two and (p.tilt_min is not None or any(state is not None for state in states)):
-        log.warning(
-            "the FSC of two outputs of one network proves nothing inside the missing wedge: both "
-            "hold what the network invented; compare with a truth, or train two networks on "
-            "separate data (refine --split_halves True, predict --model2)"
-        )
+    two = all(any(name in note for name in OF_TWO) for note in notes)
+    said = _RESTORED[sum(state is not None for state in states)]
+    if not two and (p.tilt_min is not None or any(states)):
+        log.warning("in the missing wedge the FSC %s", said)
 
 
 def _curves(p: FscParameters, volumes: list[Volume]) -> dict[str, Curve]:
