@@ -13,6 +13,7 @@ again, so a run can be stopped and extended.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from isonet2 import (
     DenoiseParameters,
@@ -34,15 +36,19 @@ from isonet2 import (
     refine,
     simulate,
 )
-from isonet2.data.star import TomogramTable, update
+from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.data.volumes import open_volume
 from isonet2.opening.rows import sectors_of
+from isonet2.physics.fourier import spectrum
 from isonet2.physics.lattice import lattice
-from isonet2.physics.metrics import compare
+from isonet2.physics.metrics import compare, fourier_shell_correlation
+from isonet2.physics.wedge import measured
 from isonet2.reports.table import show_table
+from isonet2.trust.controls import positive, shape_of, wiener_filtered
 
 CUBES = 4
 """That count as one step, whatever a recipe's batches hold."""
+HALVES = ("rlnTomoReconstructedTomogramHalf1", "rlnTomoReconstructedTomogramHalf2")
 SCORES = ("fsc_measured", "fsc_wedge")
 LATTICE = "lattice"
 """Highest peak of a lattice in the results that the inputs do not have; in noise it is about 11."""
@@ -77,6 +83,38 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """`plain` is the published recipe and network at a constant rate: one run gives the whole curve.
 `supervised` trains on the truth itself: a ceiling, not a method."""
+
+
+def read(path: Path) -> Tensor:
+    """The voxels of a file."""
+    return torch.from_numpy(open_volume(path).read())
+
+
+def positivity(tomogram: Tomogram) -> Tensor:
+    """What a fill by positivity alone makes of the halves, protein bright."""
+    sectors = sectors_of(tomogram)
+    first, second = (-read(tomogram.column(name)) for name in HALVES)
+    shape = shape_of(first)
+    waves = [spectrum(half - half.mean()) for half in (first, second)]
+    shared, _ = fourier_shell_correlation(*waves, shape, measured(shape, sectors).bool())
+    return positive(wiener_filtered((first + second) / 2, shared), sectors)
+
+
+def denoised(tomogram: Tomogram) -> Tensor:
+    """What denoise made of it."""
+    return read(tomogram.column("rlnDenoisedTomoName"))
+
+
+def corrected(tomogram: Tomogram) -> Tensor:
+    """What refine made of it."""
+    return read(tomogram.column("rlnCorrectedTomoName"))
+
+
+CONTROLS: dict[str, Callable[[Tomogram], Tensor]] = {
+    "input": lambda tomogram: read(tomogram.column("rlnTomoName")),
+    "positivity": positivity,
+}
+"""What is scored beside the networks."""
 
 
 def prepare(data: Path, out: Path, steps: int) -> Path:
@@ -124,7 +162,7 @@ def train(recipe: str, seed: int, data: Path, out: Path, steps: list[int]) -> di
         if recipe == "supervised":
             for tomogram in TomogramTable.read(table).tomograms:
                 truth = data / "truth" / f"{tomogram.name}.mrc"
-                update(table, tomogram.index, {"rlnTomoReconstructedTomogramHalf2": truth})
+                update(table, tomogram.index, {HALVES[1]: truth})
             paths = denoise(DenoiseParameters(**common, **COMMON, pairing="fixed", **options))
         else:
             paths = refine(RefineParameters(**common, **(REFINE | options)))
@@ -153,17 +191,15 @@ def own_specimens(out: Path) -> list[Path]:
     return folders
 
 
-def score(data: Path, table: Path, column: str) -> dict[str, float]:
-    """Mean scores of a table's tomograms, in the contrast that suits the truth."""
+def score(data: Path, table: Path, made: Callable[[Tomogram], Tensor]) -> dict[str, float]:
+    """Mean scores of what is made of a table's tomograms, in the contrast that suits the truth."""
     found = []
     for tomogram in TomogramTable.read(table).tomograms:
-        truth = torch.from_numpy(open_volume(data / "truth" / f"{tomogram.name}.mrc").read())
-        volume = torch.from_numpy(open_volume(tomogram.column(column)).read())
+        truth, volume = read(data / "truth" / f"{tomogram.name}.mrc"), made(tomogram)
         size = tomogram.pixel_size or 1.0
         scores = compare(volume, truth, size, sectors_of(tomogram), coarsest=200.0)
         sign = -1 if scores["cc_measured"] < 0 else 1
-        given = torch.from_numpy(open_volume(tomogram.column("rlnTomoName")).read())
-        peaks = lattice(volume).beyond(lattice(given))
+        peaks = lattice(volume).beyond(lattice(read(tomogram.column("rlnTomoName"))))
         found.append({name: sign * scores[name] for name in SCORES} | {LATTICE: peaks.highest})
     return {name: float(np.mean([one[name] for one in found])) for name in (*SCORES, LATTICE)}
 
@@ -180,19 +216,18 @@ def run(recipe: str, seed: int, data: Path, out: Path, steps: list[int]) -> list
         began = time.perf_counter()
         predict(PredictParameters(star_file=table, model=network, output_dir=restored))
         seconds = time.perf_counter() - began
-        column = "rlnDenoisedTomoName" if recipe == "supervised" else "rlnCorrectedTomoName"
         epochs = 1 if network.parent != folder else round(count / steps[0])
         rows.append(
             {
                 "data": data.name, "recipe": recipe, "seed": seed, "steps": count,
                 "minutes": minutes_of(network, epochs), "predict_seconds": seconds,
-                **score(data, table, column),
+                **score(data, table, denoised if recipe == "supervised" else corrected),
             }
         )  # fmt: skip
     return rows
 
 
-def picture(path: Path, rows: pd.DataFrame, control: dict[str, float]) -> None:
+def picture(path: Path, rows: pd.DataFrame, levels: pd.DataFrame) -> None:
     """Curves of both scores over minutes, the mean of all specimens."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -202,7 +237,8 @@ def picture(path: Path, rows: pd.DataFrame, control: dict[str, float]) -> None:
                 ordered = line.sort_values("minutes")
                 axis.plot(ordered["minutes"], ordered[name], "o-", color=f"C{number}")
             axis.plot([], [], "o-", color=f"C{number}", label=str(recipe))
-        axis.axhline(control[name], color="grey", linestyle=":", label="input")
+        for style, control in zip((":", "--"), levels.index, strict=True):
+            axis.axhline(levels.loc[control, name], color="grey", linestyle=style, label=control)
         axis.set(xscale="log", xlabel="minutes of training", ylabel="mean FSC", title=title)
     axes[0].legend()
     figure.savefig(path, dpi=120)
@@ -230,16 +266,20 @@ def main() -> None:
         if missing:
             rows += run(recipe, seed, data, out, missing)
             pd.DataFrame(rows).to_csv(scores, index=False)
-    inputs = pd.DataFrame(
-        [{"data": d.name, **score(d, prepare(d, out / d.name, 1), "rlnTomoName")} for d in folders]
+    controls = pd.DataFrame(
+        [
+            {"data": d.name, "control": name} | score(d, prepare(d, out / d.name, 1), control)
+            for (name, control), d in product(CONTROLS.items(), folders)
+        ]
     )
     frame = pd.DataFrame(rows)
     mean = frame.groupby(["recipe", "seed", "steps"], sort=False).mean(numeric_only=True)
-    picture(out / "curves.png", mean.reset_index(), inputs.mean(numeric_only=True).to_dict())
+    levels = controls.groupby("control", sort=False).mean(numeric_only=True)
+    picture(out / "curves.png", mean.reset_index(), levels)
     for title, table in (
         ("time to quality", frame),
         ("the mean of all specimens", mean.reset_index()),
-        ("the inputs", inputs),
+        ("without a network", controls),
     ):
         digits = {"minutes": 1, "predict_seconds": 0, LATTICE: 0, **dict.fromkeys(SCORES, 3)}
         cells = table.round(digits).astype(str).to_numpy().tolist()
