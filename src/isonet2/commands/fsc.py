@@ -38,7 +38,8 @@ _RESTORED = {
     "--model2)",
     1: "of a restored volume and another one says something where the other is a truth, and "
     "nothing where it is a tomogram as reconstructed",
-    0: "compares nothing in tomograms as reconstructed, and proves nothing if one network made both",
+    0: "compares nothing in tomograms as reconstructed, and proves nothing if one network made "
+    "both",
 }
 """What the FSC in the missing wedge is worth, by how many of the volumes are known as restored."""
 
