@@ -13,7 +13,7 @@ from job_helpers import soon
 from test_devices import alone
 
 from isonet2.errors import InputError
-from isonet2.machine import launching
+from isonet2.machine import launching, watch
 from isonet2.machine.launching import on_ranks, ranks_for
 
 pytestmark = pytest.mark.slow
@@ -24,6 +24,15 @@ def importable(monkeypatch):
     alone(monkeypatch)
     tests = Path(__file__).parent
     monkeypatch.setenv("PYTHONPATH", f"{tests.parent / 'src'}{os.pathsep}{tests}")
+
+
+def step(number):
+    """What srun tells a task of two."""
+    return {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number),
+    }  # fmt: skip
 
 
 def gone(folder):
@@ -72,14 +81,10 @@ def test_without_a_master_ranks_end_with_the_one_that_fails(tmp_path, number, ho
         "import sys, rank_work; rank_work.one_fails(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])"
     )
     words = [sys.executable, "-c", code, str(tmp_path), str(number), how, waiting]
-    step = {
-        "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "127.0.0.1",
-    }  # fmt: skip
     ranks = [
         subprocess.Popen(
             words,
-            env=os.environ | step | {"SLURM_PROCID": str(one), "SLURM_LOCALID": str(one)},
+            env=os.environ | step(one),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -98,6 +103,58 @@ def test_without_a_master_ranks_end_with_the_one_that_fails(tmp_path, number, ho
         for rank in ranks:
             rank.kill()
             rank.communicate()
+
+
+LOADING = """
+import sys, time, types
+from pathlib import Path
+from isonet2.machine import watch
+def refine(parameters):
+    assert "torch" not in sys.modules
+    Path(sys.argv[1]).touch()
+    time.sleep(100)
+sys.modules["isonet2.commands.refine"] = types.SimpleNamespace(refine=refine)
+watch.COMING = float(sys.argv[2])
+from isonet2.cli import main
+sys.exit(main(["refine", "tomograms.star"]))
+"""
+
+
+def loading(folder, number, coming=100):
+    """A rank of srun's that is about to load the program: until the test ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", LOADING, folder / str(number), str(coming)],
+        env=os.environ | step(number), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_rank_that_dies_before_its_program_is_loaded_is_missed(tmp_path, number):
+    ranks = [loading(tmp_path, one) for one in (0, 1)]
+    try:
+        soon(lambda: len(list(tmp_path.iterdir())) == 2, 100)
+        ranks[number].kill()
+        said = ranks[1 - number].communicate(timeout=40)[1]
+        assert f"process {number} of this training is gone; this one ends too" in said
+        assert ranks[1 - number].returncode == 1
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "status"),
+    [
+        (0, "process 1 of this training did not begin within 45 seconds; this one ends too", 1),
+        (1, "process 0 does not answer at 127.0.0.1", 2),
+    ],
+)
+def test_a_rank_that_never_begins_is_not_waited_for(tmp_path, number, said, status):
+    only = loading(tmp_path, number, coming=1)
+    assert said in only.communicate(timeout=60)[1]
+    assert only.returncode == status
+    assert watch.COMING + watch.DYING < 60
 
 
 def test_the_program_that_calls_is_not_run_again(tmp_path):

@@ -3,18 +3,20 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from threading import current_thread, main_thread
 from types import FrameType
 
 from isonet2.errors import InputError, sentence
 from isonet2.logs import log_to_stderr
+from isonet2.machine.watch import watched
 from isonet2.parameters.base import Parameters, shown
 from isonet2.parameters.command_line import model_named, parse, plain
 from isonet2.parameters.commands import COMMANDS
 from isonet2.parameters.help import PROGRAM, overview, page
 from isonet2.parameters.record import package_version
+from isonet2.parameters.training import TrainingParameters
 from isonet2.parameters.words import fold
 
 PROGRAMS = {"gui": "isonet2.gui.server"}
@@ -90,8 +92,9 @@ def _run(words: Sequence[str]) -> int:
         _write(page(_explained(words)))
         return 0
     parameters = parse(words[1:], model)
-    command = getattr(import_module(f"isonet2.commands.{model.command}"), model.command)
-    result = command(parameters)
+    with watched(loading=True) if issubclass(model, TrainingParameters) else nullcontext():
+        command = getattr(import_module(f"isonet2.commands.{model.command}"), model.command)
+        result = command(parameters)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 

@@ -1,8 +1,8 @@
 """Ranks that look after each other, where nobody who started them does.
 
 srun lets ranks wait for hours for one that died. Here each keeps a connection to the first one,
-from before anything is opened: the system closes it when a process dies, and a machine that is gone
-is silent. The first one passes on what it hears.
+from before the program is loaded: the system closes it when a process dies, and a machine that is
+gone is silent. The first one passes on what it hears.
 """
 
 import logging
@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
-import torch
-
 from isonet2.errors import InputError
 from isonet2.machine.started import Rank, started_rank
 
@@ -27,20 +25,39 @@ BEAT = 2.0
 """Seconds between two signs of life."""
 SILENCE = 30.0
 """Seconds without one after which a rank counts as dead."""
-COMING = 300.0
-"""Seconds that ranks are given to appear."""
+COMING = 45.0
+"""Seconds that ranks are given to appear after the first, which is as long under way as they."""
 LEAVING = 40.0
 """Seconds to end by itself for a rank that hears that another one has failed."""
 DYING = 5.0
 """As `LEAVING`, where another one is dead; and how long the news of that may take."""
-HERE, OVER, FAILED, DEAD = 1, 2, 3, 4
+LOADING, HERE, OVER, FAILED, DEAD, MISSING = range(6)
+_ALIVE = (
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 10),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 4),
+)
+"""The system itself asks after 10 s of silence, and gives a machine up after 20 more."""
 _MESSAGE = struct.Struct("!4sHI")
 _SIGN = b"iso2"
+_ENDS = {FAILED: "has failed", DEAD: "is gone", MISSING: f"did not begin within {COMING:g} seconds"}
+
+
+_on_watch: "list[Lookout]" = []
+"""The watch of this process, if there is one."""
 
 
 @contextmanager
-def watched() -> Iterator["Lookout | None"]:
+def watched(*, loading: bool = False) -> Iterator["Lookout | None"]:
     """End this process when another rank fails or dies while the block runs.
+
+    Inside such a block another one is the same watch, which from then on takes silence for death.
+
+    Parameters
+    ----------
+    loading
+        Whether the program is still to be loaded, in which it may be silent for long.
 
     Yields
     ------
@@ -56,8 +73,13 @@ def watched() -> Iterator["Lookout | None"]:
     if rank is None or rank.watched:
         yield None
         return
-    watch = Lookout(rank)
+    if _on_watch:
+        _on_watch[0].word = HERE
+        yield _on_watch[0]
+        return
+    watch = Lookout(rank, LOADING if loading else HERE)
     watch.start()
+    _on_watch.append(watch)
     word = FAILED
     try:
         yield watch
@@ -66,6 +88,7 @@ def watched() -> Iterator["Lookout | None"]:
         word = OVER  # all of them stop together
         raise
     finally:
+        _on_watch.remove(watch)
         watch.leave(word)
 
 
@@ -78,6 +101,8 @@ def explained(watch: "Lookout | None") -> Iterator[None]:
     RuntimeError
         With the number of that rank.
     """
+    import torch
+
     try:
         yield
     except RuntimeError as error:
@@ -93,7 +118,7 @@ class _Peer:
 
     connection: socket.socket
     number: int = -1
-    word: int = HERE
+    word: int = LOADING
     heard: float = field(default_factory=time.monotonic)
     rest: bytes = b""
 
@@ -105,6 +130,8 @@ class Lookout(threading.Thread):
     ----------
     rank
         This one.
+    word
+        What it says of itself: LOADING or HERE.
 
     Attributes
     ----------
@@ -112,9 +139,10 @@ class Lookout(threading.Thread):
         What is to be said of another rank's end.
     """
 
-    def __init__(self, rank: Rank) -> None:
+    def __init__(self, rank: Rank, word: int) -> None:
         super().__init__(name="watch", daemon=True)
         self.news = ""
+        self.word = word
         self._rank = rank
         self._door = self._opened() if rank.number == 0 else None
         self._first = self._connected() if rank.number else None
@@ -123,7 +151,6 @@ class Lookout(threading.Thread):
         self._stack = ExitStack()
         self._over = threading.Event()
         self._known = threading.Event()
-        self._last_word = FAILED
 
     def heard_of_an_end(self, seconds: float) -> bool:
         """Wait for the news that another rank has failed or died."""
@@ -131,7 +158,7 @@ class Lookout(threading.Thread):
 
     def leave(self, word: int) -> None:
         """Say to the others how this rank ends, and watch no longer."""
-        self._last_word = word
+        self.word = word
         self._over.set()
         self.join()
 
@@ -148,15 +175,16 @@ class Lookout(threading.Thread):
                 self._listen(BEAT / 4)
                 now = time.monotonic()
                 if now - before > SILENCE / 3:  # this process was stopped for a while itself
+                    end += now - before
                     for peer in self._peers.values():
                         peer.heard = now
                 before = now
-                self._tell(HERE, self._rank.number)
+                self._tell(self.word, self._rank.number)
                 lost = self._lost(now, end)
                 if lost is not None:
                     self._tell(lost[1], lost[0])
                     self._give_up(*lost)
-            self._tell(self._last_word, self._rank.number)
+            self._tell(self.word, self._rank.number)
 
     def _opened(self) -> socket.socket:
         try:
@@ -186,11 +214,13 @@ class Lookout(threading.Thread):
                     ) from error
                 time.sleep(BEAT / 4)
             else:
-                found.sendall(_MESSAGE.pack(_SIGN, HERE, self._rank.number))
+                found.sendall(_MESSAGE.pack(_SIGN, self.word, self._rank.number))
                 return found
 
     def _add(self, connection: socket.socket, number: int = -1) -> None:
         connection.settimeout(2)
+        for option, value in _ALIVE:
+            connection.setsockopt(*option, value)
         peer = _Peer(self._stack.enter_context(connection), number)
         self._waiting.register(connection, selectors.EVENT_READ, peer)
         if number >= 0:
@@ -211,7 +241,7 @@ class Lookout(threading.Thread):
                 self._read(peer, told)
             else:
                 self._waiting.unregister(peer.connection)
-                peer.word = DEAD if peer.word == HERE else peer.word
+                peer.word = DEAD if peer.word in (LOADING, HERE) else peer.word
 
     def _read(self, peer: _Peer, told: bytes) -> None:
         peer.heard = time.monotonic()
@@ -237,20 +267,19 @@ class Lookout(threading.Thread):
     def _lost(self, now: float, end: float) -> tuple[int, int] | None:
         """Another rank that has failed or died, and which of both."""
         for number, peer in self._peers.items():
-            if peer.word in (FAILED, DEAD):
+            if peer.word in (FAILED, DEAD, MISSING):
                 return number, peer.word
             direct = self._door is not None or number == 0
             if direct and peer.word == HERE and now - peer.heard > SILENCE:
                 return number, DEAD
         if self._door is not None and now > end:
             missing = [n for n in range(1, self._rank.ranks) if n not in self._peers]
-            return (missing[0], DEAD) if missing else None
+            return (missing[0], MISSING) if missing else None
         return None
 
     def _give_up(self, number: int, word: int) -> None:
         """End this process, unless it is about to end by itself."""
-        how = "has failed" if word == FAILED else "is gone"
-        self.news = f"process {number} of this training {how}; this one ends too"
+        self.news = f"process {number} of this training {_ENDS[word]}; this one ends too"
         self._known.set()
         if not self._over.wait(LEAVING if word == FAILED else DYING):
             log.error(self.news)
