@@ -17,7 +17,7 @@ from isonet2.gui.components.log_view import AT_ONCE, FIRST, coloured, read_on
 from isonet2.gui.components.notifier import ended
 from isonet2.gui.overview import Entry, bytes_in_words, duration, entries
 from isonet2.gui.project import Project, Remembered
-from isonet2.gui.run_files import curves, parameters_compared
+from isonet2.gui.run_files import curves, parameters_compared, smoothed
 from isonet2.gui.trash import empty, trash_of
 from isonet2.jobs import Jobs, start
 
@@ -191,6 +191,14 @@ def test_curves_of_a_run_that_is_writing_them_are_read(place):
     assert found["history"]["loss"] == [0.5, 0.25]
     assert found["history"]["held_out"][1] == 0.3
     assert found["history"]["held_out"][0] != found["history"]["held_out"][0]
+
+
+def test_a_smoothed_line_stays_a_line_and_noise_shrinks():
+    line = [[n, 3.0 - 0.5 * n] for n in range(7)]
+    assert smoothed(line) == line
+    peak = [[n, float(n == 3)] for n in range(7)]
+    assert [value for _, value in smoothed(peak)] == pytest.approx([0, 0, 0.2, 0.2, 0.2, 0, 0])
+    assert smoothed([]) == []
 
 
 def test_previews_are_in_the_order_of_epochs_and_networks_with_the_last_first(place):

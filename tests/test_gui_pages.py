@@ -301,6 +301,25 @@ def test_pairs_and_problems_are_shown_before_a_table_is_made(place, quiet):
     assert not Jobs(place.folder).list()
 
 
+def test_a_job_that_made_a_table_is_copied_into_its_form(place, quiet):
+    table(place)
+    jobs = Jobs(place.folder)
+    jobs.submit(PrepareStarParameters(full="EVN", pixel_size=7.5, star_name="other.star"))
+    jobs.submit(PrepareStarParameters(even="EVN", odd="ODD"))
+
+    async def steps(user):
+        await user.open("/jobs?job=1")
+        await user.should_see(marker="act-clone")
+        await user.open("/prepare?clone=1")
+        await user.should_see("isonet.py prepare_star EVN --star_name other.star --pixel_size 7.5")
+        await user.open("/prepare?clone=2")
+        await user.should_see("isonet.py prepare_star --even EVN --odd ODD")
+        await user.open("/prepare?clone=9")
+        await user.should_see("job 9")
+
+    visit(place, steps)
+
+
 def test_running_prepare_makes_a_job_that_runs_at_once(place, quiet):
     async def steps(user):
         await user.open("/prepare")

@@ -15,7 +15,9 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"driver.*too old|gpuID .*there is no",
         re.I,
     ),
-    "file": re.compile(r"no such (file|folder)|not there|No such file or directory", re.I),
+    "file": re.compile(
+        r"no such (file|folder)|not there|no file for|No such file or directory", re.I
+    ),
     "defocus": re.compile(r"no defocus", re.I),
     "table": re.compile(r"STAR table|lists no tomograms|no block lists", re.I),
     "time": re.compile(r"TIMEOUT|time limit", re.I),

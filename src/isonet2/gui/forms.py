@@ -61,6 +61,8 @@ _TRAINING: dict[str, Rule] = {
 }
 STEPS = ("inspect", "denoise", "deconv", "make_mask", "refine", "predict", "validate")
 """Commands that have a page with a form, which makes jobs of them."""
+PREPARE = "prepare_star"
+"""The command whose form stands on the page of the table."""
 EVEN_ODD = "even_odd"
 """Switch of the form that makes a table: halves, or full tomograms."""
 _PREPARING: dict[str, Rule] = {
@@ -68,7 +70,7 @@ _PREPARING: dict[str, Rule] = {
     **dict.fromkeys(("even", "odd", "create_average"), lambda values: bool(values[EVEN_ODD])),
 }
 SHOWN_WHEN: dict[str, dict[str, Rule]] = {
-    "prepare_star": _PREPARING,
+    PREPARE: _PREPARING,
     "denoise": _TRAINING,
     "refine": _TRAINING,
 }
@@ -259,7 +261,7 @@ class Form:
         """Fill the fields from parameters."""
         given = parameters.model_fields_set
         if "full" in given or "even" in given:
-            self.switches[EVEN_ODD] = "even" in given
+            self.switches[EVEN_ODD] = getattr(parameters, "even", None) is not None
         for name in given:
             value = getattr(parameters, name)
             self.texts[name] = bool(value) if self.kind(name) == "switch" else text_of(value)

@@ -33,6 +33,20 @@ def curves(folder: Path) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+def smoothed(points: Sequence[Sequence[float]], reach: int = 2) -> list[list[float]]:
+    """Points of a curve, each value the mean of those up to `reach` points away.
+
+    Towards both ends the reach shrinks with the points that are left, so that no end is pulled
+    inward.
+    """
+    found = []
+    for at, (x, _) in enumerate(points):
+        near = min(reach, at, len(points) - 1 - at)
+        part = [value for _, value in points[at - near : at + near + 1]]
+        found.append([x, math.fsum(part) / len(part)])
+    return found
+
+
 def _number(text: object) -> float:
     try:
         return float(str(text))

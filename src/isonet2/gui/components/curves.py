@@ -11,7 +11,7 @@ from nicegui import ui
 from isonet2.data.run_folder import histories
 from isonet2.gui.api import file_address
 from isonet2.gui.pace import regularly
-from isonet2.gui.run_files import CURVES, curves
+from isonet2.gui.run_files import CURVES, curves, smoothed
 from isonet2.gui.words import t
 
 EVERY = 2.0
@@ -43,6 +43,7 @@ class Curves:
                 self.log = ui.switch(t("curves.log"), value=True, on_change=self._again).props(
                     "dense"
                 )
+                self.smooth = ui.switch(t("curves.smooth"), on_change=self._again).props("dense")
                 self.csv = ui.button(t("curves.csv"), icon="download", on_click=self._download)
                 self.csv.props("flat dense no-caps size=sm")
             self.others = ui.select(
@@ -78,6 +79,9 @@ class Curves:
                 name if len(run) > 1 else "", columns, number, self._prefix(folders, number)
             )
         ]
+        if self.smooth.value:
+            for line in series:
+                line["data"] = smoothed(line["data"])
         self.chart.options["series"] = series
         self.chart.options["yAxis"]["type"] = "log" if self.log.value else "value"
         self.chart.update()

@@ -164,7 +164,7 @@ def _nothing(form: Form, name: str) -> str:
 
 def _unit(form: Form, name: str) -> str:
     unit = shown(form.model.model_fields[name]).unit
-    return UNITS.get(unit, unit)
+    return UNITS.get(unit) or dictionary(language()).get(f"unit.{unit}", unit)
 
 
 _WIDGETS: dict[str, Callable[[Form, str, Choices], Any]] = {

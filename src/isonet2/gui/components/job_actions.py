@@ -9,7 +9,7 @@ from nicegui import ui
 
 from isonet2.data.run_folder import networks
 from isonet2.errors import InputError
-from isonet2.gui.forms import STEPS
+from isonet2.gui.forms import PREPARE, STEPS
 from isonet2.gui.overview import TRAININGS, bytes_in_words
 from isonet2.gui.project import Project
 from isonet2.gui.shell import may_act, refuse
@@ -64,7 +64,7 @@ class JobActions:
             "retry": job.has_ended and job.status not in ("succeeded", "skipped"),
             "more": training and job.status == "succeeded",
             "predict": training and (trained or not job.has_ended),
-            "clone": job.kind in STEPS and bool(job.parameters),
+            "clone": (job.kind in STEPS or job.kind == PREPARE) and bool(job.parameters),
             "rename": True,
             "remove": job.has_ended,
         }
@@ -133,7 +133,8 @@ class JobActions:
         self._go(self._known().kind, {"clone": self._known().number, "resume": 1})
 
     def _clone(self) -> None:
-        self._go(self._known().kind, {"clone": self._known().number})
+        kind = self._known().kind
+        self._go("prepare" if kind == PREPARE else kind, {"clone": self._known().number})
 
     def _predict(self) -> None:
         self._go("predict", {"model_of": self._known().number})

@@ -15,24 +15,33 @@ from isonet2.gui.components.outside import ask_to_confirm
 from isonet2.gui.components.pairs_view import PairsView
 from isonet2.gui.components.submit_bar import SubmitBar
 from isonet2.gui.components.table_view import TableView
-from isonet2.gui.forms import EVEN_ODD, Form
+from isonet2.gui.forms import EVEN_ODD, PREPARE, Form
 from isonet2.gui.links import see
+from isonet2.gui.overview import parameters_of
 from isonet2.gui.project import OutsideError, Project
 from isonet2.gui.shell import frame, heading, may_act, refuse
 from isonet2.gui.table import Table
 from isonet2.gui.words import t
+from isonet2.jobs import Jobs
 
 
 def register(project: Project) -> None:
     """Make the page known."""
 
     @ui.page("/prepare")
-    async def page(table: str = "") -> None:
-        await _page(project, table)
+    async def page(table: str = "", clone: int | None = None) -> None:
+        await _page(project, table, clone)
 
 
-async def _page(project: Project, asked: str) -> None:
+async def _page(project: Project, asked: str, clone: int | None) -> None:
     known = await asyncio.to_thread(tables, project)
+    form = Form(PREPARE, project.settings.get(f"form.{PREPARE}"))
+    try:
+        if clone is not None:
+            job = await asyncio.to_thread(Jobs(project.folder).show, clone)
+            form.take(await asyncio.to_thread(parameters_of, job))
+    except InputError as error:
+        refuse(str(error))
     path, folders = _table(project, asked, known)
     with frame(project, "prepare"):
         heading(t("page.prepare"), t("lead.prepare"))
@@ -40,11 +49,12 @@ async def _page(project: Project, asked: str) -> None:
         with ui.tabs().props("no-caps align=left").classes("w-full") as tabs:
             edit = ui.tab("table", t("prepare.table"), "table_chart")
             make = ui.tab("make", t("prepare.make"), "add_box")
-        with ui.tab_panels(tabs, value=edit if path else make).classes("w-full isonet-panels"):
+        first = edit if path and clone is None else make
+        with ui.tab_panels(tabs, value=first).classes("w-full isonet-panels"):
             with ui.tab_panel(edit):
                 await _edit(project, path, known)
             with ui.tab_panel(make):
-                _make(project)
+                _make(project, form)
 
 
 def _table(project: Project, asked: str, known: list[Path]) -> tuple[Path | None, tuple[Path, ...]]:
@@ -94,9 +104,7 @@ def _see(table: Table, index: int, column: str) -> None:
     see(Path(row.get(column, "")), table.path, index)
 
 
-def _make(project: Project) -> None:
-    form = Form("prepare_star", project.settings.get("form.prepare_star"))
-
+def _make(project: Project, form: Form) -> None:
     def nothing(name: str) -> Mapping[str, str]:
         return {}
 
