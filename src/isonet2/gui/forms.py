@@ -166,9 +166,9 @@ class Form:
         return kind_of(name, self.model.model_fields[name])
 
     def default(self, name: str) -> str | bool:
-        """What stands in a field that nobody has touched."""
+        """What stands in a field that nobody has touched; a job has its own folder."""
         field = self.model.model_fields[name]
-        if field.is_required():
+        if field.is_required() or name == "output_dir":
             return ""
         return field.default if self.kind(name) == "switch" else text_of(field.default)
 

@@ -136,8 +136,12 @@ def _options() -> dict[str, Any]:
     return {
         "animation": False,
         "aria": {"enabled": True},
-        "grid": {"left": 64, "right": 18, "top": 16, "bottom": 84},
-        "legend": {"bottom": 0, "textStyle": {"color": grey}},
+        "grid": {"left": 64, "right": 18, "top": 16, "bottom": 72},
+        "legend": {
+            "type": "scroll", "bottom": 0, "textStyle": {"color": grey},
+            "pageTextStyle": {"color": grey}, "pageIconColor": grey,
+            "pageIconInactiveColor": "#7a8a9966",
+        },
         "tooltip": {"trigger": "axis"},
         "xAxis": {
             **axis, "type": "value", "name": t("curves.epoch"), "nameGap": 26, "minInterval": 1,
