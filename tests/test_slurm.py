@@ -31,7 +31,10 @@ SOURCES = f"{Path(__file__).parents[1] / 'src'}{os.pathsep}{Path(__file__).paren
 
 WAIT = "import os, time; print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); time.sleep(120)"
 SAVES = """
-import signal, sys, time
+import os, signal, sys, time
+if os.path.exists("saved"):
+    print("going on")
+    sys.exit()
 def stop(number, frame):
     for asking in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asking, signal.SIG_IGN)
@@ -43,6 +46,7 @@ try:
     time.sleep(120)
 except KeyboardInterrupt:
     time.sleep(0.5)
+    open("saved", "w").close()
     print("saved", flush=True)
     sys.exit(130)
 """
@@ -191,6 +195,23 @@ def test_a_local_job_waits_for_one_of_the_cluster_and_the_other_way_round(jobs):
     assert two.ended <= three.started
 
 
+def requeue(cluster, job):
+    """Have SLURM start a job again, and at once, which it does after two minutes else."""
+    cluster.told("scontrol", "requeue", job.batch)
+    soon(lambda: cluster.told("squeue", "-h", f"-j{job.batch}", "-o%T").strip() == "PENDING", 60)
+    cluster.told("scontrol", "update", f"JobId={job.batch}", "StartTime=now")
+
+
+def test_a_job_that_slurm_takes_back_saves_and_goes_on_where_it_was(jobs, cluster):
+    """As preemption does it: TERM to all processes of the job, and a place in the queue again."""
+    job = program(jobs, python(SAVES))
+    soon(lambda: "on" in jobs.log(1)[0].decode())
+    requeue(cluster, job)
+    done = soon(lambda: status(jobs, 1) == "succeeded" and jobs.show(1))
+    assert (done.attempt, Path("saved").exists()) == (2, True)
+    assert "going on" in jobs.log(1)[0].decode()
+
+
 def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, monkeypatch):
     program(jobs, python(WAIT))
     soon(lambda: status(jobs, 1) == "running")
@@ -223,7 +244,7 @@ def test_a_training_that_the_time_limit_ends_goes_on_to_the_same_weights(jobs, c
     cluster.told("scancel", "--signal=TERM", "--batch", job.batch)  # as --signal=B:TERM@120 does
     soon(lambda: jobs.show(1).status in ("cancelled", "succeeded"), 120)
     assert "everything is kept" in jobs.log(1)[0].decode()
-    cluster.told("scontrol", "requeue", job.batch)
+    requeue(cluster, job)
     soon(lambda: status(jobs, 1) == "succeeded", 400)
     assert jobs.show(1).attempt == 2
     first, second = weights(whole), weights(job.folder / f"{NAME}_full.pt")
