@@ -57,6 +57,7 @@ def deadly(number, killers):
 
 def asked(server=None):
     """Where Dask serves pages, and how it answers who asks for its health."""
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ  # which more than doubles what work takes
     if server is None:
         from distributed import get_worker
 

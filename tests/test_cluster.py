@@ -272,6 +272,7 @@ def test_every_kind_of_scheduler_is_asked_for_what_the_file_says(tmp_path, monke
     assert most == 3
     for word in ("module load cuda", "export ISONET2_CORES=6", "--resources tomogram=1"):
         assert word in script
+    assert re.search(r"PRE_SPAWN_ENVIRON=.*MALLOC_TRIM_THRESHOLD_'+: None", script)
     for word in () if kind == "htcondor" else ("fast", "we", "4:00:00", "gpus"):
         assert word in script
 

@@ -298,6 +298,9 @@ def test_gpus_that_are_wanted(jobs, star, tmp_path, monkeypatch):
         wanted(gpuID="2")
     with pytest.raises(InputError, match="gpus 3: 2 GPU"):
         jobs.submit(RefineParameters(star_file="tomograms.star"), number_of_gpus=3)
+    for place, count in ((None, 1), ("local", 2), ("tls://node1:8786", 0)):
+        shared = PredictParameters(star_file="t.star", model="m.pt", cluster=place)
+        assert gpus.wanted(shared, None, "local", tmp_path) == (None, count)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typing import Any
 from isonet2.errors import InputError, counted
 from isonet2.jobs import gpus
 from isonet2.jobs.gpus import Gpu
-from isonet2.jobs.worker_jobs import CORES, INSIDE, NO_PAGES, from_file
+from isonet2.jobs.worker_jobs import CORES, ENVIRONMENT, INSIDE, NO_PAGES, from_file
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +172,7 @@ def crew(cluster: str, gpu_ids: str | None, *, on_gpus: bool, tasks: int) -> Ite
                     "distributed.scheduler.allowed-failures": DEATHS,
                     "distributed.scheduler.unknown-task-duration": LONG,
                     "distributed.worker.daemon": False,
+                    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
                     "distributed.comm.timeouts.connect": "60s",
                 }
             )

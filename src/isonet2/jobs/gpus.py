@@ -143,14 +143,15 @@ def wanted(
     parameters: Parameters, count: int | None, lane: str, project: Path
 ) -> tuple[str | None, int]:
     """The GPUs that the user chose, if so, and how many a job of a project takes."""
-    if "gpuID" not in type(parameters).model_fields:
-        return None, count or 0
+    cluster = getattr(parameters, "cluster", None)
+    if "gpuID" not in type(parameters).model_fields or cluster not in (None, "local"):
+        return None, count or 0  # workers elsewhere have their own
     ids = getattr(parameters, "gpuID", None)
     if ids == "cpu":
         return None, 0
     if ids is None:
         here = len(usable(project)) if lane == "local" else 1
-        wanted = count if count is not None else min(1, here)
+        wanted = count if count is not None else here if cluster else min(1, here)
         if lane == "local" and wanted > here:
             raise InputError(f"gpus {wanted}: {here} GPU(s) can be used here; give fewer")
         return None, wanted
