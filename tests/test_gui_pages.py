@@ -187,6 +187,52 @@ def test_a_guest_sees_everything_and_can_do_nothing(place, quiet):
     visit(place, steps, "reader")
 
 
+def written(folder):
+    """All files of a folder with their bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def press(client):
+    """Send a click to all that takes one, shown or not, as a guest may who writes the messages."""
+    for element in list(client.elements.values()):
+        for listener in list(element._event_listeners.values()):
+            if listener.type == "click" and not element.is_ignoring_events:
+                client.handle_event(
+                    {"id": element.id, "listener_id": listener.id, "args": ["null"]}
+                )
+
+
+def test_a_guest_who_writes_clicks_of_hidden_buttons_changes_nothing(place, quiet, caplog):
+    table(place)
+    Jobs(place.folder).submit(DeconvParameters(star_file="tomograms.star"))
+    before = written(place.folder)
+    caplog.set_level(logging.CRITICAL)
+
+    async def steps(user):
+        for address in (*ADDRESSES, "/jobs?job=1"):
+            await user.open(address)
+            await asyncio.sleep(0.3)
+            press(user.client)
+            await asyncio.sleep(0.3)
+            assert written(place.folder) == before, address
+
+    visit(place, steps, "reader")
+
+
+def test_a_run_outside_the_project_is_not_shown(place, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "log.txt").write_text("secret")
+    (place.folder / ".isonet").mkdir(exist_ok=True)
+
+    async def steps(user):
+        for folder in (f"../{other.name}", str(other), ".isonet"):
+            await user.open(f"/jobs?job=run:{folder}@0")
+            await user.should_not_see(marker="log")
+            await user.should_see("outside" if "other" in folder else "the program's own")
+
+    visit(place, steps)
+
+
 def test_a_failed_job_says_why_and_what_helps(place, quiet):
     table(place)
     job = Jobs(place.folder).submit(DeconvParameters(star_file="tomograms.star"))

@@ -207,6 +207,7 @@ def test_the_manuals_walk_through_the_pages(phantom, kept, pictures, ending):
         ended(5)
         page.locator('.isonet-picture[alt*="Epoch 2"]').wait_for()
         page.locator(".isonet-chart canvas").first.wait_for()
+        tour.see("0 running")
         tour.picture("job")
 
         tour.press("Predict with this model")

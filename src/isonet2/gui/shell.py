@@ -76,9 +76,10 @@ def frame(project: Project, here: str, title: str = "") -> Iterator[None]:
         ui.link("IsoNet2", "/").classes("isonet-brand")
         ui.label(str(project.folder)).classes("isonet-folder ellipsis")
         ui.space()
-        if not may_act():
+        if may_act():
+            _languages(project)
+        else:
             ui.badge(t("shell.reader"), color="accent").props("outline")
-        _languages(project)
         _themes(project, theme)
     with (
         ui.left_drawer(value=True, bordered=False)

@@ -37,15 +37,16 @@ class Curves:
         self.folder = folder
         self.told: tuple[Any, ...] | None = None
         with ui.element("section").classes("isonet-card isonet-half"):
-            with ui.row().classes("items-center w-full no-wrap"):
+            with ui.row().classes("items-center w-full"):
                 ui.label(t("curves.title")).classes("isonet-title")
                 ui.space()
-                self.log = ui.switch(t("curves.log"), value=True, on_change=self._again).props(
-                    "dense"
-                )
-                self.smooth = ui.switch(t("curves.smooth"), on_change=self._again).props("dense")
                 self.csv = ui.button(t("curves.csv"), icon="download", on_click=self._download)
                 self.csv.props("flat dense no-caps size=sm")
+            with ui.row().classes("items-center w-full"):
+                self.log = ui.switch(t("curves.log"), value=True, on_change=self._again)
+                self.smooth = ui.switch(t("curves.smooth"), on_change=self._again)
+                for switch in (self.log, self.smooth):
+                    switch.props("dense")
             self.others = ui.select(
                 dict(others), label=t("curves.overlay"), multiple=True, on_change=self._again
             )

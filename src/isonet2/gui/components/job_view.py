@@ -64,7 +64,7 @@ class JobView:
             if not key:
                 _nothing(t("jobs.choose"))
             elif key.startswith(RUN):
-                self._show_run(self.project.folder / folder_of_run(key))
+                self._show_run(folder_of_run(key))
             else:
                 await self._show_job(key)
         await self.look()
@@ -93,7 +93,12 @@ class JobView:
         ParametersView(self.jobs, job, {n: words for n, words in others.items() if n != key})
         JobNotes(self.jobs, job)
 
-    def _show_run(self, folder: Path) -> None:
+    def _show_run(self, name: str) -> None:
+        try:
+            folder = self.project.allowed(name)
+        except InputError as error:
+            _nothing(str(error))
+            return
         with ui.element("section").classes("isonet-card"):
             self.standing = Standing()
         self._files("refine", folder, {})

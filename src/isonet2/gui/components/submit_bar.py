@@ -9,6 +9,7 @@ from nicegui import ui
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form
 from isonet2.gui.project import Project
+from isonet2.gui.shell import may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
 from isonet2.jobs.lanes import LOCAL, names
@@ -42,7 +43,9 @@ class SubmitBar:
     ) -> None:
         self.project, self.form, self.look = project, form, look
         self.buttons: list[ui.button] = []
-        with ui.element("section").classes("isonet-actions") as self.bar:
+        if not may_act():
+            return
+        with ui.element("section").classes("isonet-actions"):
             self.problem = ui.label().classes("text-negative isonet-lines").props("role=alert")
             with ui.row().classes("items-center w-full"):
                 if queue:
@@ -95,10 +98,6 @@ class SubmitBar:
         """Let the form be submitted only while nothing is wrong with it."""
         for button in self.buttons:
             button.set_enabled(right)
-
-    def hide(self) -> None:
-        """For people who may only look."""
-        self.bar.set_visibility(False)
 
     def _options(self, now: bool) -> dict[str, Any]:
         """What `Jobs.submit` is told besides the parameters."""

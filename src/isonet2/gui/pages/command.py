@@ -12,7 +12,7 @@ from isonet2.gui.forms import STEPS, Form
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
-from isonet2.gui.shell import frame, heading, may_act, refuse
+from isonet2.gui.shell import frame, heading, refuse
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
 
@@ -82,8 +82,6 @@ async def _page(project: Project, form: Form, problem: str) -> None:
             project, form, lambda name: offers.get(name, {}), lambda right: bar.allow(right)
         )
         bar = SubmitBar(project, form)
-        if not may_act():
-            bar.hide()
         view.refresh()
         if problem:
             refuse(problem)

@@ -19,7 +19,7 @@ from isonet2.gui.forms import EVEN_ODD, PREPARE, Form
 from isonet2.gui.links import see
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.project import OutsideError, Project
-from isonet2.gui.shell import frame, heading, may_act, refuse
+from isonet2.gui.shell import frame, heading, refuse
 from isonet2.gui.table import Table
 from isonet2.gui.words import t
 from isonet2.jobs import Jobs
@@ -117,6 +117,4 @@ def _make(project: Project, form: Form) -> None:
     switch.bind_value_from(form.switches, EVEN_ODD)
     pairs = PairsView(form)
     bar = SubmitBar(project, form, queue=False, look=pairs.look)
-    if not may_act():
-        bar.hide()
     view.refresh()
