@@ -1,18 +1,24 @@
 import html
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from job_helpers import offer
 from quick import QUICK
+from star_files import HALVES
 from trained import OPTIONS, checkpoint, save_model
 
 from isonet2 import cli
+from isonet2.commands import validate as module
 from isonet2.commands.refine import refine
 from isonet2.commands.validate import validate
 from isonet2.data.blocks import read_star
+from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.tomograms import resolve
 from isonet2.data.volumes import open_volume
@@ -25,6 +31,7 @@ from isonet2.physics.fourier import spectrum
 from isonet2.prediction.checkpoint import Checkpoint
 from isonet2.prediction.usage import Usage
 from isonet2.runs.candidate import Candidate
+from isonet2.runs.judged import judge as judge_one
 from isonet2.runs.retraining import without_held_out
 from isonet2.runs.subject import subject_of
 from isonet2.trust.regions import held_out_part
@@ -225,6 +232,52 @@ def test_smaller_tiles_follow_where_memory_runs_out(copying):
     assert tried[0] > tried[1] == 32
     with pytest.raises(InputError, match="does not fit"):
         candidate.with_tiles((160, 160, 160), fails)
+
+
+@pytest.fixture
+def two(star, halves):
+    """The same halves listed as two tomograms, judged from the working folder."""
+    rows = []
+    for number in (1, 2):
+        pair = [shutil.copy(half, f"TS_0{number}_{half.stem[-3:]}.mrc") for half in halves[:2]]
+        columns = dict(zip(HALVES, pair, strict=True))
+        rows.append({"rlnIndex": number, "rlnPixelSize": 10.0, **columns})
+    write_table(star, pd.DataFrame(rows))
+    return ["validate", str(star), "copy.pt", "--gpuID", "cpu", "--ncpus", "1"]
+
+
+def test_one_that_fails_stops_no_other(two, copying, monkeypatch, caplog):
+    def fails_once(subject, *others):
+        if subject.name == "TS_01":
+            raise InputError("TS_01: is broken")
+        return judge_one(subject, *others)
+
+    monkeypatch.setattr(module, "judge", fails_once)
+    assert cli.main([*two, "--held_out", "none"]) == 2
+    assert "TS_01: is broken" in caplog.text
+    assert [one["tomogram"] for one in told(Path("validate"))["results"]] == ["TS_02"]
+    assert "TS_01: is broken" in Path("validate/report.html").read_text(encoding="utf-8")
+    progress = read_progress(Path("validate"))
+    assert (progress.state, progress.tomogram, progress.tomograms) == ("succeeded", 2, 2)
+    noted = [
+        row.get("rlnSpreadTomoName") for row in read_star(two[1]).blocks[""].to_dict("records")
+    ]
+    assert noted == ["None", "validate/TS_02_spread.mrc"]
+
+
+@pytest.mark.slow
+def test_processes_here_judge_as_one_does(project, two, copying, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    offer(monkeypatch, tmp_path / "locks", "")
+    words = [*two, "--mixed_precision", "False", "--cluster", "local"]
+    assert cli.main(words) == 2
+    found = told(Path("validate"))["results"]
+    assert [result["tomogram"] for result in found] == ["TS_01", "TS_02"]
+    one = told(project[1] / "seen")["results"][0]
+    for result in found:
+        same = result | {name: one[name] for name in ("tomogram", "model", "findings")}
+        assert json.dumps(same) == json.dumps(one)
+    assert Path("validate/TS_02_spread.mrc").exists()
 
 
 @pytest.mark.slow

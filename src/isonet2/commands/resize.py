@@ -83,7 +83,8 @@ def resize(parameters: ResizeParameters) -> Path:
     if path.resolve() == source.path.resolve():
         raise InputError(f"output_dir {p.output_dir}: holds {source.path} itself; choose another")
     refuse_foreign(path)
-    _bin(p, source, path, ratio, size, str(source.path))
+    with ProgressFile(p.output_dir, p.command, FILE_NAME):
+        _bin(p, source, path, ratio, size, str(source.path))
     _tell(source.path, size, ratio)
     write_parameters(p, p.output_dir)
     return path

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from isonet2.data.files import atomic_path
+from isonet2.data.progress import ProgressFile
 from isonet2.data.volumes import write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import SimulateParameters, write_parameters
+from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.ctf import ContrastTransfer
 from isonet2.physics.projection import (
     back_project,
@@ -61,16 +63,19 @@ def simulate(parameters: SimulateParameters) -> Path:
     generator = torch.Generator().manual_seed(parameters.seed)
     molecules = library(generator)
     records: list[dict[str, Any]] = []
-    for index, defocus in enumerate(defoci, start=1):
-        name = f"TS_{index:02d}"
-        with _one_thread():
-            volumes, count = _tomogram(parameters, tilts, defocus, molecules, generator)
-        for folder, volume in volumes.items():
-            path = out / folder / FILES[folder].format(name=name)
-            label = f"IsoNet2 simulate: {folder} of {name}, seed {parameters.seed}"
-            write_volume(path, -volume.numpy(), voxel_size=parameters.pixel_size, label=label)
-        records.append({"name": name, "defocus": defocus, "molecules": count})
-        log.info("%s: %d molecules in view and beside it", name, count)
+    with ProgressFile(out, parameters.command, FILE_NAME) as progress:
+        progress.report(tomogram=0, tomograms=len(defoci))
+        for index, defocus in enumerate(defoci, start=1):
+            name = f"TS_{index:02d}"
+            with _one_thread():
+                volumes, count = _tomogram(parameters, tilts, defocus, molecules, generator)
+            for folder, volume in volumes.items():
+                path = out / folder / FILES[folder].format(name=name)
+                label = f"IsoNet2 simulate: {folder} of {name}, seed {parameters.seed}"
+                write_volume(path, -volume.numpy(), voxel_size=parameters.pixel_size, label=label)
+            records.append({"name": name, "defocus": defocus, "molecules": count})
+            log.info("%s: %d molecules in view and beside it", name, count)
+            progress.report(tomogram=index)
     _write_text(out / "tilts.tlt", "".join(f"{tilt:.2f}\n" for tilt in tilts))
     settings = parameters.model_dump(mode="json", exclude={"output_dir", "defocus"})
     _write_text(out / "meta.json", json.dumps({**settings, "tomograms": records}, indent=2) + "\n")

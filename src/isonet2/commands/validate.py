@@ -1,34 +1,33 @@
 """`validate`: restored tomograms judged, before anyone believes what fills their wedge."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 
-import numpy as np
 import torch
 
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.opened import opened_findings
 from isonet2.data.files import make_folder
-from isonet2.data.star import TomogramTable, update
+from isonet2.data.progress import ProgressFile
+from isonet2.data.star import Tomogram, TomogramTable, update
 from isonet2.errors import InputError, counted
 from isonet2.machine.devices import choose_devices
 from isonet2.machine.threads import use_threads
 from isonet2.parameters import ValidateParameters, package_version
-from isonet2.reports.comparison import slices
+from isonet2.parameters.record import FILE_NAME
 from isonet2.reports.json_file import write_figures
 from isonet2.reports.methods import write_methods
 from isonet2.reports.page import Cells, Picture, Section, Slides, write_page
-from isonet2.reports.progress import progress_bar
 from isonet2.reports.table import show_table
-from isonet2.runs.assessment import assess
 from isonet2.runs.candidate import UNLIKE, Candidate, Store
-from isonet2.runs.each import begin
+from isonet2.runs.each import Work, begin, outcomes
 from isonet2.runs.figures_of import figures_of, power_rows, restored_at
+from isonet2.runs.judged import JudgedTomogram, judge
 from isonet2.runs.judgement import HOW, Judged, draw_curves, three_sentences
 from isonet2.runs.retraining import refuse_without_recipe, without_held_out
-from isonet2.runs.spread_volume import write_spread
 from isonet2.runs.subject import Subject, subject_of
 from isonet2.trust.held_out import RESOLUTIONS
 from isonet2.trust.verdict import FILL, IMPRINT, LIMIT, LOST, THROUGH
@@ -38,8 +37,6 @@ log = logging.getLogger(__name__)
 REPORT, FIGURES = "report.html", "report.json"
 WORK = "work"
 LIGHTS = {"clean": "green", "remark": "green", "warning": "yellow", "refusal": "red"}
-PLACES = (0.3, 0.4, 0.5, 0.6, 0.7)
-"""Where a tomogram is shown, as parts of its middle along z and y."""
 CURVES = (
     "Kept signal: agreement of a restored half with the signal, judged by the other half as it was "
     "measured; a curve above that of the half as measured means that noise was taken away, below "
@@ -54,12 +51,6 @@ CONES = (
     "Mean power at 100 to 40 A within 20 degrees of an axis over that of all directions: 1 each "
     "where a specimen looks the same from all sides. Only with the held-out tilts does it say "
     "whether a fill is true."
-)
-SHOWN = (
-    "Protein dark; upper row x-y, lower row x-z, all at the same place. Residual: data minus what "
-    "the network says that they should be; structure in it is lost signal. Spread: "
-    "how much results of flipped data differ. Made of noise: the "
-    "network's result where its input was noise only."
 )
 COLUMNS = (
     "tomogram and network", "verdict", "agrees with the data to", "signal lost",
@@ -88,26 +79,20 @@ def validate(parameters: ValidateParameters) -> int:
         For tomograms or networks that cannot be judged, before any work.
     """
     table = TomogramTable.read(parameters.star_file)
-    devices = choose_devices(parameters.gpuID)
-    use_threads(parameters.ncpus)
-    candidates = [
-        Candidate.load(path, label, devices, parameters.mixed_precision)
-        for path, label in zip(parameters.models, _labels(parameters.models), strict=True)
-    ]
-    subjects = [subject_of(row) for row in table.select(parameters.tomo_idx)]
+    if parameters.cluster is None:
+        choose_devices(parameters.gpuID)
+    candidates = _candidates(parameters, [torch.device("cpu")])
+    tomograms = table.select(parameters.tomo_idx)
+    subjects = [subject_of(row) for row in tomograms]
     said = _checked(candidates, subjects, parameters)
     folder = parameters.output_dir
-    begin(parameters, table.path, folder, [subject.tomogram for subject in subjects])
-    store = Store(make_folder(folder / WORK))
+    begin(parameters, table.path, folder, tomograms)
+    make_folder(folder / WORK)
     said.tell()
-    judged = [
-        one
-        for candidate in candidates
-        for one in _judge(candidate, subjects, store, parameters, devices)
-    ]
-    judged.sort(key=lambda one: [subject.name for subject in subjects].index(one.tomogram))
-    _spreads(table.path, candidates, subjects, folder)
-    found = _report(folder, parameters, judged, said)
+    with ProgressFile(folder, parameters.command, FILE_NAME) as progress:
+        anew = _trained_anew(candidates, subjects, parameters)
+        judged = _judged(parameters, table.path, tomograms, anew, progress, said)
+        found = _report(folder, parameters, judged, said)
     log.info("the report is %s", folder / REPORT)
     return found.status
 
@@ -159,71 +144,83 @@ def _checked(
     return found
 
 
-def _judge(
-    candidate: Candidate,
-    subjects: Sequence[Subject],
-    store: Store,
-    parameters: ValidateParameters,
-    devices: Sequence[torch.device],
-) -> list[Judged]:
-    """Measure what one network makes of every tomogram."""
+def _trained_anew(
+    candidates: Sequence[Candidate], subjects: Sequence[Subject], parameters: ValidateParameters
+) -> list[Path | None]:
+    """Networks without the held-out tilts, trained here where they are asked for and not there."""
     p = parameters
+    if p.held_out != "full":
+        return [None for _ in candidates]
     kept = [subject.kept(p.held_out_share) for subject in subjects]
-    retrained = None
-    if p.held_out == "full":
-        path = without_held_out(
-            candidate, subjects, kept, store.folder, epochs=p.epochs, gpuID=p.gpuID, ncpus=p.ncpus
+    folder = p.output_dir / WORK
+    return [
+        without_held_out(
+            candidate, subjects, kept, folder, epochs=p.epochs, gpuID=p.gpuID, ncpus=p.ncpus
         )
-        retrained = Candidate.load(path, candidate.label, devices, p.mixed_precision)
-    found = []
-    for subject, sectors in zip(subjects, kept, strict=True):
-        with progress_bar(f"{subject.name}, {candidate.label}", 1) as bar:
-
-            def report(what: str) -> Callable[[int, int], None]:
-                bar.describe(f"{subject.name}, {candidate.label}: {what}")  # noqa: B023
-                return bar.update
-
-            measured = assess(
-                candidate,
-                subject,
-                store,
-                sectors,
-                report,
-                retrained=retrained,
-                with_held_out=p.held_out != "none",
-            )
-        found.append(
-            Judged(
-                subject.name,
-                candidate.label,
-                candidate.geometry(subject).pixel_size,
-                measured,
-                p.held_out,
-                candidate.checkpoint.fills_wedge,
-            )
-        )
-    return found
+        for candidate in candidates
+    ]
 
 
-def _spreads(
-    table: Path, candidates: Sequence[Candidate], subjects: Sequence[Subject], folder: Path
-) -> None:
-    """Write the spread's volumes, and note the first network's in the table."""
-    for number, candidate in enumerate(candidates):
-        for subject in subjects:
-            letter = f"_{ascii_uppercase[number % 26]}" if number else ""
-            path = folder / f"{subject.name}_spread{letter}.mrc"
-            with progress_bar(f"{subject.name}: spread", 1) as bar:
-                write_spread(candidate, subject, path, bar.update)
-            if number == 0:
-                update(table, subject.tomogram.index, {"rlnSpreadTomoName": path})
+def prepare(parameters: ValidateParameters, anew: Sequence[Path | None]) -> Work[Tomogram]:
+    """Make ready what judges a tomogram, in the process that does it: networks on devices."""
+    devices = choose_devices(parameters.gpuID)
+    use_threads(parameters.ncpus)
+    candidates = _candidates(parameters, devices)
+    retrained = [
+        None
+        if path is None
+        else Candidate.load(path, candidate.label, devices, parameters.mixed_precision)
+        for candidate, path in zip(candidates, anew, strict=True)
+    ]
+    store = Store(parameters.output_dir / WORK)
+
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        return {"kept": judge(subject_of(tomogram), candidates, retrained, store, parameters)}
+
+    return work
+
+
+def _candidates(parameters: ValidateParameters, devices: Sequence[torch.device]) -> list[Candidate]:
+    """The networks on devices."""
+    return [
+        Candidate.load(path, label, devices, parameters.mixed_precision)
+        for path, label in zip(parameters.models, _labels(parameters.models), strict=True)
+    ]
+
+
+def _judged(
+    parameters: ValidateParameters,
+    table: Path,
+    tomograms: Sequence[Tomogram],
+    anew: Sequence[Path | None],
+    progress: ProgressFile,
+    said: Findings,
+) -> list[JudgedTomogram]:
+    """What became of all tomograms, in their order; those that failed are said to have."""
+    found: dict[int, JudgedTomogram] = {}
+    ready = partial(prepare, anew=anew)
+    for tomogram, outcome in outcomes(parameters, tomograms, ready, "judged", progress):
+        if outcome.columns is None:
+            said.refuse(f"{tomogram.name}: {outcome.said.splitlines()[0]}")
+            continue
+        kept = outcome.columns["kept"]
+        assert isinstance(kept, JudgedTomogram)
+        found[tomogram.index] = kept
+        update(table, tomogram.index, {"rlnSpreadTomoName": kept.spread})
+    if not found:
+        raise InputError("none of the tomograms could be judged (see above)")
+    return [found[tomogram.index] for tomogram in tomograms if tomogram.index in found]
 
 
 def _report(
-    folder: Path, parameters: ValidateParameters, judged: Sequence[Judged], said: Findings
+    folder: Path,
+    parameters: ValidateParameters,
+    tomograms: Sequence[JudgedTomogram],
+    said: Findings,
 ) -> Findings:
     """Write the page, the figures and the paragraph for a paper; return all that was found."""
     found = Findings(list(said.all))
+    judged = [one for tomogram in tomograms for one in tomogram.results]
     for one in judged:
         found.add(one.findings().all)
     models = list(dict.fromkeys(one.model for one in judged))
@@ -238,8 +235,12 @@ def _report(
         f"{counted(len(models), 'network')}",
         COLUMNS,
         rows,
-        [_section(one, judged) for one in judged],
-        lead=lead,
+        [
+            _section(one, tomogram.slides if one is tomogram.results[0] else None)
+            for tomogram in tomograms
+            for one in tomogram.results
+        ],
+        lead=[*(text for text in said.grouped("refusal")), *lead],
         note=LIMIT,
         words=LIGHTS,
     )
@@ -277,12 +278,10 @@ def _cells(one: Judged) -> list[str]:
     ]
 
 
-def _section(one: Judged, judged: Sequence[Judged]) -> Section:
+def _section(one: Judged, slides: Slides | None) -> Section:
+    """What is said of one result; the slides of all of its tomogram stand with the first."""
     findings = one.findings()
-    beside = [other for other in judged if other.tomogram == one.tomogram]
-    parts: list[Slides | Picture | Cells] = []
-    if one is beside[0]:
-        parts.append(_slides(beside))
+    parts: list[Slides | Picture | Cells] = [] if slides is None else [slides]
     parts.append(Picture(draw_curves(one), CURVES))
     at = restored_at(one)
     if at:
@@ -303,25 +302,6 @@ def _state(finding: Finding) -> str:
     """How a finding is marked: a light that is green is no mere note."""
     is_light = finding.severity == "remark" and finding.measured is not None
     return "clean" if is_light else finding.severity
-
-
-def _slides(beside: Sequence[Judged]) -> Slides:
-    """Slices of one tomogram, of all networks side by side."""
-    first = beside[0].measured.pictures
-    columns = {"data": first["data"], "Wiener filter": first["Wiener"]}
-    for one in beside:
-        name = one.model.split(":")[0] if len(beside) > 1 else "restored"
-        columns[name] = one.measured.pictures["result"]
-        if len(beside) == 1:
-            columns["spread (bright: large)"] = -one.measured.pictures["spread"]
-            columns["residual"] = one.measured.pictures["residual"]
-            columns["made of noise"] = one.measured.pictures["noise"]
-    volumes = {name: volume.numpy().astype(np.float32) for name, volume in columns.items()}
-    depth, height, _ = next(iter(volumes.values())).shape
-    places = [(int(part * depth), int(part * height)) for part in PLACES]
-    names = [f"z slice {z}, y slice {y} of the part that was measured" for z, y in places]
-    drawn = slices(volumes, places, beside[0].pixel_size)
-    return Slides(list(zip(names, drawn, strict=True)), SHOWN)
 
 
 def methods(parameters: ValidateParameters) -> list[str]:

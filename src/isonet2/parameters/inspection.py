@@ -57,7 +57,7 @@ class InspectParameters(SpreadParameters):
     _tilts = field_validator("tilt_max")(increasing_tilts)
 
 
-class ValidateParameters(StarParameters):
+class ValidateParameters(SpreadParameters, StarParameters):
     """Judge restored tomograms: what networks kept, left behind, filled rightly, or made up.
 
     `report.html` and `report.json` in the output folder; several networks stand side by side. The
