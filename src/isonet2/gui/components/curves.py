@@ -19,6 +19,8 @@ COLOURS = {
     "loss": "#17609f", "n2n": "#1f9d8a", "mw": "#b86e00",
     "held_out": "#8a3fbf", "held_out_n2n": "#5bbf3f", "held_out_mw": "#d1495b",
 }  # fmt: skip
+TWO_LINES = 4
+"""As many names have room below the curves; more are turned over like pages."""
 DASHES = ("solid", "dashed", "dotted", [12, 3, 3, 3])
 
 
@@ -84,6 +86,7 @@ class Curves:
             for line in series:
                 line["data"] = smoothed(line["data"])
         self.chart.options["series"] = series
+        self.chart.options["legend"]["type"] = "plain" if len(series) <= TWO_LINES else "scroll"
         self.chart.options["yAxis"]["type"] = "log" if self.log.value else "value"
         self.chart.update()
         self.chart.set_visibility(bool(series))
@@ -137,9 +140,9 @@ def _options() -> dict[str, Any]:
     return {
         "animation": False,
         "aria": {"enabled": True},
-        "grid": {"left": 64, "right": 18, "top": 16, "bottom": 72},
+        "grid": {"left": 64, "right": 18, "top": 16, "bottom": 84},
         "legend": {
-            "type": "scroll", "bottom": 0, "textStyle": {"color": grey},
+            "bottom": 0, "textStyle": {"color": grey},
             "pageTextStyle": {"color": grey}, "pageIconColor": grey,
             "pageIconInactiveColor": "#7a8a9966",
         },
