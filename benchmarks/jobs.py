@@ -1,28 +1,37 @@
 """What jobs and --cluster cost: submitting, listing, and each tomogram's way to another process.
 
-python benchmarks/jobs.py [--tomograms 12] [--edge 64]
+python benchmarks/jobs.py [--tomograms 12] [--edge 64] [--large 128]
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from isonet2.commands import predict
 from isonet2.data.progress import ProgressFile
 from isonet2.data.star import Tomogram, TomogramTable
 from isonet2.data.volumes import write_volume
 from isonet2.jobs import Jobs
-from isonet2.parameters import DeconvParameters, PsfParameters
-from isonet2.runs.each import Work, outcomes
+from isonet2.networks import build_network
+from isonet2.parameters import DeconvParameters, PredictParameters, PsfParameters
+from isonet2.physics.ctf import CtfTreatment
+from isonet2.prediction.checkpoint import Checkpoint
+from isonet2.prediction.usage import Usage
+from isonet2.runs.each import P, Work, outcomes
 
 JOBS = 200
+LARGE = 6
 TASK = 1.0
+NETWORK = {"filters": 8, "levels": 2, "convolutions": 2, "add_input": True}
 
 
 def submit_and_list(project: Path, count: int) -> tuple[float, float]:
@@ -68,23 +77,60 @@ def waiting(parameters: DeconvParameters) -> Work[Tomogram]:
     return work
 
 
-def between(project: Path, cluster: str | None) -> tuple[float, int]:
-    """Seconds between two tomograms of work that waits, and by how many processes."""
-    table = TomogramTable.read(project / "tomograms.star")
-    folder = project / f"waiting_{cluster}"
+def restoring(parameters: PredictParameters) -> Work[Tomogram]:
+    """What restores a tomogram, and gives the seconds of processor that it took."""
+    restore = predict.prepare(parameters)
+
+    def work(tomogram: Tomogram, label: str) -> dict[str, object]:
+        began = time.process_time()
+        restore(tomogram, label)
+        return {"seconds": time.process_time() - began}
+
+    return work
+
+
+def between(
+    parameters: P, prepare: Callable[[P], Work[Tomogram]], folder: Path
+) -> tuple[float, int, float]:
+    """Seconds between two tomograms, by how many processes, and of processor for each."""
+    table = TomogramTable.read(parameters.star_file)
     folder.mkdir()
-    given = DeconvParameters(star_file=table.path, output_dir=folder, cluster=cluster)
-    with ProgressFile(folder, "deconv") as progress:
-        done = outcomes(given, table.tomograms, waiting, "waited for", progress)
-        moments = [time.perf_counter() for _ in done]
+    moments, spent = [], []
+    with ProgressFile(folder, parameters.command) as progress:
+        for _, outcome in outcomes(parameters, table.tomograms, prepare, "done", progress):
+            moments.append(time.perf_counter())
+            spent.append((outcome.columns or {}).get("seconds", 0.0))
     workers = json.loads((folder / "progress.json").read_text())["workers"] or 1
-    return (moments[-1] - moments[workers - 1]) / (len(moments) - workers), workers
+    apart = (moments[-1] - moments[workers - 1]) / (len(moments) - workers)
+    return apart, workers, statistics.median(spent)
+
+
+def waited_for(project: Path, cluster: str | None) -> tuple[float, int, float]:
+    """`between` for work that waits."""
+    star, folder = project / "tomograms.star", project / f"waiting_{cluster}"
+    return between(DeconvParameters(star_file=star, cluster=cluster), waiting, folder)
+
+
+def restored(project: Path, cluster: str | None) -> tuple[float, int, float]:
+    """`between` for `predict` with a small network, one core to a process."""
+    network = build_network("unet-small", **NETWORK)
+    usage = Usage(32, CtfTreatment(), apply_mw_x1=True, in_ball=True)
+    model = project / "network.pt"
+    Checkpoint("isonet2", False, True, "unet-small", usage, network.state_dict(), NETWORK).save(
+        model
+    )
+    given = PredictParameters(
+        star_file=project / "tomograms.star", model=model, output_dir=project / f"out_{cluster}",
+        gpuID="cpu", ncpus=1, cluster=cluster, mixed_precision=False,
+    )  # fmt: skip
+    return between(given, restoring, project / f"restored_{cluster}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tomograms", type=int, default=12)
     parser.add_argument("--edge", type=int, default=64)
+    parser.add_argument("--large", type=int, default=128)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
@@ -93,8 +139,12 @@ def main() -> None:
         here = deconvolve(project, "here")
         spread = deconvolve(project, "spread", "--cluster", "local")
         told = json.loads((project / "spread/progress.json").read_text())
-        alone, _ = between(project, None)
-        shared, processes = between(project, "local")
+        alone, *_ = waited_for(project, None)
+        shared, processes, _ = waited_for(project, "local")
+        large = project / "large"
+        table(large, LARGE, given.large)
+        one, _, spent = restored(large, None)
+        many, several, spent_each = restored(large, "local")
     print(f"submit {1000 * each:.1f} ms a job, list of {JOBS} {1000 * listing:.1f} ms")
     print(f"deconv of {given.tomograms} tomograms {given.edge}^3, first to last result:")
     workers = told["workers"]
@@ -102,6 +152,11 @@ def main() -> None:
     print(f"work that waits {TASK} s: a tomogram every {alone:.3f} s by one process,")
     print(f"  every {shared:.3f} s by {processes}: {alone / shared:.2f} times as many,")
     print(f"  {1000 * (processes * shared - TASK):.0f} ms for its way there and back")
+    print(f"predict of {given.large}^3, a small network: a tomogram every {one:.2f} s by one")
+    print(
+        f"  process on one core, every {many:.2f} s by {several}: {one / many:.2f} times as many;"
+    )
+    print(f"  {spent:.2f} and {spent_each:.2f} s of processor each")
     print(f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
 
 
