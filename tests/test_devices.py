@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,7 +8,7 @@ import pytest
 import torch
 
 from isonet2.errors import InputError
-from isonet2.machine import devices, memory, started, threads
+from isonet2.machine import devices, memory, started, threads, waiting
 from isonet2.machine.ranks import make_fabric
 
 
@@ -231,3 +233,23 @@ def test_inside_a_slurm_allocation_one_process_trains_alone(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
     fabric = make_fabric([torch.device("cpu")], mixed_precision=False)
     assert (fabric.world_size, type(fabric.strategy).__name__) == (1, "SingleDeviceStrategy")
+
+
+@pytest.mark.parametrize(
+    ("said", "spins"),
+    [({}, waiting.ROUNDS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_wait_briefly_unless_it_is_said_how(said, spins):
+    waiting.wait_briefly(said)
+    assert said.get("GOMP_SPINCOUNT") == spins
+
+
+def test_it_is_said_before_torch_is_loaded():
+    code = (
+        "import sys\n"
+        "from isonet2 import cli\n"
+        "cli.wait_briefly = lambda: print('torch' in sys.modules)\n"
+        "cli.main(['--version'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False\n")

@@ -10,6 +10,7 @@ from types import FrameType
 
 from isonet2.errors import InputError, sentence
 from isonet2.logs import log_to_stderr
+from isonet2.machine.waiting import wait_briefly
 from isonet2.machine.watch import watched
 from isonet2.parameters.base import Parameters, shown
 from isonet2.parameters.command_line import model_named, parse, plain
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [plain(word) for word in (sys.argv[1:] if argv is None else argv)]
     log_to_stderr()
+    wait_briefly()
     try:
         with _ended_by_scheduler():
             return _run(words)
