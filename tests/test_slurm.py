@@ -196,10 +196,13 @@ def test_a_local_job_waits_for_one_of_the_cluster_and_the_other_way_round(jobs):
 
 
 def requeue(cluster, job):
-    """Have SLURM start a job again, and at once, which it does after two minutes else."""
+    """Have SLURM start a job again, and soon, which it does after two minutes else.
+
+    Not at once: a start in the second of the end is taken for the one that was ended.
+    """
     cluster.told("scontrol", "requeue", job.batch)
     soon(lambda: cluster.told("squeue", "-h", f"-j{job.batch}", "-o%T").strip() == "PENDING", 60)
-    cluster.told("scontrol", "update", f"JobId={job.batch}", "StartTime=now")
+    cluster.told("scontrol", "update", f"JobId={job.batch}", "StartTime=now+2")
 
 
 def test_a_job_that_slurm_takes_back_saves_and_goes_on_where_it_was(jobs, cluster):

@@ -267,4 +267,4 @@ def test_any_type_of_a_healthy_tomogram_is_left_alone(tmp_path, healthy, dtype):
 def test_empty_ice_is_left_alone(tmp_path):
     halves = simulated(FULL, seed=8, change=lambda s: s + 1e-3 * torch.randn(s.shape) - s)
     found = Animal(*halves).examined(tmp_path)
-    assert found.findings.worst == "remark"
+    assert found.findings.worst in (None, "remark")
