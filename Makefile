@@ -33,7 +33,7 @@ test: $(INSTALLED)  ## run all checks: ruff, mypy, import contracts, node's test
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends $(PACKAGES) >/dev/null; } || true
 	@for part in $(MISSING); do echo "no $$part: tests are left out (Debian has it in $(PACKAGES))"; done
 	@! command -v node >/dev/null || node --test tests/js
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs --durations 40 --numprocesses 2 --dist loadfile
 
 format: $(INSTALLED)  ## put the code into its standard form
 	$(BIN)/ruff check --fix .

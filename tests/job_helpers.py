@@ -21,6 +21,11 @@ def ended(jobs, *numbers, seconds=60.0):
     return [jobs.show(number) for number in numbers]
 
 
+def said(jobs, number=1):
+    """The lines of a job's log, whole; its first ones are the program's own text."""
+    return jobs.log(number)[0].decode().splitlines()
+
+
 def python(code, *words):
     """Words that run a piece of Python."""
     return [sys.executable, "-c", code, *map(str, words)]

@@ -56,7 +56,7 @@ def test_a_log_of_20000_lines_is_shown_without_strain(tmp_path):
             f"({LAST})().includes('the last line, in \N{GREEK SMALL LETTER MU}m')", timeout=60_000
         )
         took, used = time.monotonic() - began, seconds_of(server) - before
-        page.get_by_role("button", name="Rename").click(timeout=10_000)
+        page.get_by_role("button", name="Name and priority").click(timeout=10_000)
     assert took < 30, f"shown after {took:.1f} s"
     assert used < 4, f"the server computed for {used:.1f} s"
 

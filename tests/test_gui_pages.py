@@ -175,7 +175,7 @@ def test_a_guest_sees_everything_and_can_do_nothing(place, quiet):
     async def steps(user):
         await user.open("/jobs")
         await user.should_see("deconv/job001")
-        for word in ("Cancel", "Rename", "Hold the queue"):
+        for word in ("Cancel", "Name and priority", "Hold the queue"):
             await user.should_not_see(word)
         await user.open("/deconv")
         await user.should_not_see("Submit (In Queue)")

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from job_helpers import ended, offer, python, soon
+from job_helpers import ended, offer, python, said, soon
 
 from isonet2.data.processes import start_ticks
 from isonet2.data.run_folder import STATE
@@ -73,10 +73,6 @@ def end_all(project):
 
 def running(jobs, number):
     return soon(lambda: (job := jobs.show(number)).status == "running" and job)
-
-
-def said(jobs, number, text):
-    return soon(lambda: text in jobs.log(number)[0].decode())
 
 
 def dispatchers(jobs):
@@ -146,11 +142,11 @@ def test_a_folder_with_any_name_can_be_a_project(tmp_path, jobs):
 
 def test_a_cancelled_command_saves_what_it_can(jobs):
     jobs.submit_program(python(SAVES))
-    said(jobs, 1, "on")
+    soon(lambda: "on" in said(jobs))
     jobs.cancel(1)
     (job,) = ended(jobs, 1)
     assert (job.status, job.reason) == ("cancelled", "cancelled")
-    assert "saved" in jobs.log(1)[0].decode()
+    assert "saved" in said(jobs)
 
 
 def test_children_that_listen_to_nothing_are_ended_and_their_gpu_is_free(jobs, monkeypatch):
@@ -197,7 +193,7 @@ def test_a_second_dispatcher_leaves_at_once(jobs):
 def test_with_its_runner_killed_a_job_is_lost_and_leaves_nobody(jobs, monkeypatch):
     jobs.submit_program(python(SAVES))
     jobs.submit_program(["true"], after=(1,))
-    said(jobs, 1, "on")
+    soon(lambda: "on" in said(jobs))
     job = jobs.show(1)
     (child,) = descendants.below(job.process.pid)
     os.kill(job.process.pid, signal.SIGKILL)
@@ -359,7 +355,7 @@ def test_on_a_disk_that_is_full_a_job_fails_and_goes_well_when_there_is_room(sma
 def test_a_job_outlives_the_window_that_started_it(jobs):
     """The terminal is closed: all of its session hears of it, and then is killed."""
     submit = "from isonet2.jobs import Jobs; import sys, time\n"
-    submit += f"Jobs('.').submit_program({python(SAVES.replace('60', '4'))!r}); time.sleep(60)"
+    submit += f"Jobs('.').submit_program({python(SAVES.replace('60', '10'))!r}); time.sleep(60)"
     window = subprocess.Popen(python(submit), cwd=jobs.project, start_new_session=True)
     soon(jobs.list)
     running(jobs, 1)

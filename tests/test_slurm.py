@@ -13,7 +13,7 @@ import job_helpers
 import pytest
 import slurm
 import torch
-from job_helpers import offer, python
+from job_helpers import offer, python, said
 from preparing import volume
 from quick import NAME, QUICK
 
@@ -143,11 +143,11 @@ def test_a_crash_shows_its_last_lines(jobs):
 
 def test_a_job_that_we_cancel_saves_and_leaves_nobody(jobs):
     program(jobs, python(SAVES))
-    soon(lambda: "on" in jobs.log(1)[0].decode())
+    soon(lambda: "on" in said(jobs))
     jobs.cancel(1)
     (job,) = ended(jobs, 1)
     assert job.status == "cancelled", (job.reason, job.last_lines)
-    assert "saved" in jobs.log(1)[0].decode()
+    assert "saved" in said(jobs)
     soon(lambda: not processes_of(job))
 
 
@@ -157,10 +157,10 @@ def processes_of(job):
 
 def test_a_job_that_they_cancel_saves_and_is_seen(jobs, cluster):
     job = program(jobs, python(SAVES))
-    soon(lambda: "on" in jobs.log(1)[0].decode())
+    soon(lambda: "on" in said(jobs))
     cluster.told("scancel", job.batch)
     soon(lambda: status(jobs, 1) == "cancelled")
-    assert "saved" in jobs.log(1)[0].decode()
+    assert "saved" in said(jobs)
     waiting = [program(jobs, python(WAIT), number_of_gpus=2) for _ in range(2)][1]
     cluster.told("scancel", waiting.batch)
     gone = soon(lambda: status(jobs, 3) == "cancelled" and jobs.show(3))
@@ -208,11 +208,11 @@ def requeue(cluster, job):
 def test_a_job_that_slurm_takes_back_saves_and_goes_on_where_it_was(jobs, cluster):
     """As preemption does it: TERM to all processes of the job, and a place in the queue again."""
     job = program(jobs, python(SAVES))
-    soon(lambda: "on" in jobs.log(1)[0].decode())
+    soon(lambda: "on" in said(jobs))
     requeue(cluster, job)
     done = soon(lambda: status(jobs, 1) == "succeeded" and jobs.show(1))
     assert (done.attempt, Path("saved").exists()) == (2, True)
-    assert "going on" in jobs.log(1)[0].decode()
+    assert "going on" in said(jobs)
 
 
 def test_without_its_controller_a_job_is_seen_by_its_own_signs(jobs, cluster, monkeypatch):
