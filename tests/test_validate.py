@@ -10,6 +10,7 @@ import pytest
 import torch
 from job_helpers import offer
 from quick import QUICK
+from scipy.ndimage import uniform_filter
 from star_files import HALVES
 from trained import OPTIONS, checkpoint, save_model
 
@@ -21,7 +22,7 @@ from isonet2.data.blocks import read_star
 from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.tomograms import resolve
-from isonet2.data.volumes import open_volume
+from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.networks import build_network
 from isonet2.parameters import RefineParameters, ValidateParameters
@@ -33,6 +34,7 @@ from isonet2.prediction.usage import Usage
 from isonet2.runs.candidate import Candidate
 from isonet2.runs.judged import judge as judge_one
 from isonet2.runs.retraining import without_held_out
+from isonet2.runs.spread_volume import pool_spreads
 from isonet2.runs.subject import subject_of
 from isonet2.trust.regions import held_out_part
 
@@ -113,13 +115,28 @@ def test_the_spread_of_a_network_that_copies_is_that_of_the_halves(project, halv
     _, folder = project
     row = read_star(folder / "tomograms.star").blocks[""].to_dict("records")[0]
     path = folder / "seen/TS_01_spread.mrc"
-    assert resolve(str(row["rlnSpreadTomoName"]), folder / "tomograms.star") == path
-    assert (folder / "seen/TS_01_spread_B.mrc").exists()
+    both = folder / "seen/TS_01_spread_networks.mrc"
+    assert resolve(str(row["rlnSpreadTomoName"]), folder / "tomograms.star") == both
     first, second = (open_volume(half).read() for half in halves[:2])
     inside = (slice(8, -8),) * 3
     expected = np.sqrt(np.mean((first - second)[inside] ** 2) / 4)
     spread = open_volume(path).read()[inside]
     assert np.sqrt(np.mean(spread**2)) == pytest.approx(expected, rel=0.15)
+
+
+def test_the_spread_over_networks_is_that_within_and_between_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("isonet2.data.volumes.CHUNK_VOXELS", 16 * 12 * 10)
+    rng = np.random.default_rng(3)
+    within = rng.uniform(1, 2, (2, 70, 12, 10)).astype(np.float32)
+    means = rng.normal(0, 3, (2, 70, 12, 10)).astype(np.float32)
+    files = [[tmp_path / f"{kind}{n}.mrc" for n in range(2)] for kind in ("spread", "mean")]
+    for paths, volumes in zip(files, (within, means), strict=True):
+        for path, voxels in zip(paths, volumes, strict=True):
+            write_volume(path, voxels, voxel_size=10.0, label="test")
+    pool_spreads(*files, tmp_path / "both.mrc")
+    between = uniform_filter((means[0] - means[1]) ** 2 / 2, 3, mode="nearest")
+    expected = np.sqrt((within**2).mean(0) + between)
+    np.testing.assert_allclose(open_volume(tmp_path / "both.mrc").read(), expected, rtol=1e-4)
 
 
 def test_what_was_computed_is_not_computed_again(project, monkeypatch):

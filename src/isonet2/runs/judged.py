@@ -14,7 +14,7 @@ from isonet2.reports.progress import progress_bar
 from isonet2.runs.assessment import assess
 from isonet2.runs.candidate import Candidate, Store
 from isonet2.runs.judgement import Judged
-from isonet2.runs.spread_volume import write_spread
+from isonet2.runs.spread_volume import pool_spreads, write_spread
 from isonet2.runs.subject import Subject
 
 PLACES = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -38,7 +38,7 @@ class JudgedTomogram:
     slides
         Slices of all of them.
     spread
-        The volume with the first network's spread.
+        The volume with their spread: over flips, halves and networks.
     """
 
     results: tuple[Judged, ...]
@@ -68,7 +68,8 @@ def judge(
     """
     p = parameters
     kept = subject.kept(p.held_out_share)
-    results, spreads = [], []
+    results, spreads, means = [], [], []
+    several = len(candidates) > 1
     for number, (candidate, anew) in enumerate(zip(candidates, retrained, strict=True)):
         name = f"{subject.name}, {candidate.label}"
         with progress_bar(name, 1) as bar:
@@ -88,7 +89,9 @@ def judge(
             )
             letter = f"_{ascii_uppercase[number % 26]}" if number else ""
             spreads.append(p.output_dir / f"{subject.name}_spread{letter}.mrc")
-            write_spread(candidate, subject, spreads[-1], report("spread"))
+            if several:
+                means.append(store.folder / f"{subject.name}_mean_{number}.mrc")
+            write_spread(candidate, subject, spreads[-1], report("spread"), *means[number:])
         results.append(
             Judged(
                 subject.name,
@@ -99,6 +102,9 @@ def judge(
                 candidate.checkpoint.fills_wedge,
             )
         )
+    if several:
+        spreads.insert(0, p.output_dir / f"{subject.name}_spread_networks.mrc")
+        pool_spreads(spreads[1:], means, spreads[0])
     small = (replace(one, measured=replace(one.measured, pictures={})) for one in results)
     return JudgedTomogram(tuple(small), _slides(results), spreads[0])
 
