@@ -184,7 +184,14 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     [
         (b"data_\n\nloop_\n_rlnTomoName #1\n", "lists no tomograms"),
         (b"\xff\xfe\x00\xf0\x9f", "is not a STAR table; give the one of prepare_star"),
-        (b"data_\n\nloop_\n_rlnTomoName #1\na.mrc\nb.mrc c.mrc\n", "each row needs as many words"),
+        (
+            b"data_\n\nloop_\n_rlnTomoName #1\na.mrc\nb.mrc c.mrc\n",
+            "line 6: has 2 words, and the table 1 column; ",
+        ),
+        (
+            b"data_\n\nloop_\n_rlnIndex #1\n_rlnTomoName #2\n1 a.mrc # good\n\n2 _b.mrc\n3\n",
+            "line 9: has 1 word, and the table 2 columns; ",
+        ),
     ],
 )
 def test_what_is_no_table_is_said_in_one_line(tmp_path, content, sentence):

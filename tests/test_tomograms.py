@@ -81,7 +81,7 @@ def test_isonet_1_table(tmp_path, caplog):
         ("\t-60\t60\t", "\t-95\t60\t", "outside -90 to 90"),
         ("600.000000", "-1", "whole number"),
         ("\n2\t", "\n1\t", "rlnIndex stands there twice"),
-        ("\n2\t", "\nB\t", "whole numbers"),
+        ("\n2\t", "\nB\t", "rlnIndex B is no whole number"),
         ("lab0Note", "rlnVoltage", "rlnVoltage stands twice"),
         ("data_", "table_", "no line that begins with data_"),
         ("# made", "data_\n\n_a b\n# made", "stands in it twice"),
@@ -94,6 +94,21 @@ def test_implausible_tables_are_refused_by_name(tmp_path, old, new, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         TomogramTable.read(path)
     assert "bad.star" in str(caught.value)
+
+
+def test_a_half_without_the_other_is_refused(tmp_path):
+    lone = "data_\n\nloop_\n_rlnTomoName #1\n_rlnTomoReconstructedTomogramHalf2 #2\na.mrc b.mrc\n"
+    with pytest.raises(InputError, match=r"b\.mrc stands without .*Half1; name both"):
+        TomogramTable.read(put(tmp_path / "lone.star", lone))
+
+
+def test_what_a_row_does_not_say_is_assumed_aloud(tmp_path, caplog):
+    columns = "_rlnTomoName #1\n_rlnPixelSize #2\n_rlnNumberSubtomo #3\n"
+    text = f"data_\n\nloop_\n{columns}a.mrc 10 4\nb.mrc nan nan\n"
+    first, second = TomogramTable.read(put(tmp_path / "a.star", text)).tomograms
+    assert (first.number_subtomos, second.number_subtomos) == (4, 1500)
+    assert "no rlnPixelSize, taking the sizes of voxels in the headers" in caplog.text
+    assert "a row without rlnNumberSubtomo, assuming 1500" in caplog.text
 
 
 def test_all_problems_are_told_at_once(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import starfile
 
-from isonet2.errors import InputError
+from isonet2.errors import InputError, counted
 
 BLOCK_START = re.compile(r"^(?=[ \t]*data_)", re.MULTILINE)
 LOOP = re.compile(r"^[ \t]*loop_", re.MULTILINE)
@@ -68,8 +68,7 @@ def read_star(path: Path | str) -> StarFile:
     except Exception as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise InputError(
-            f"{path}: is not readable as a STAR table; each row needs as many words as the table "
-            f"has columns, and a name has no blanks within ({reason})"
+            f"{path}: is not readable as a STAR table ({reason}); give the one of prepare_star"
         ) from error
     return StarFile(path, text, blocks)
 
@@ -96,6 +95,29 @@ def _check(path: Path, text: str) -> None:
             f"{path}, line {number}: a quote or # inside a name cannot be read safely; "
             f"rename the file that it names"
         )
+    _check_rows(path, text)
+
+
+def _check_rows(path: Path, text: str) -> None:
+    """Refuse a row that has lost a word: all after it would stand in other columns."""
+    columns, in_table, in_rows = 0, False, False
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split(" #")[0].split()
+        if not words or words[0].startswith("#"):
+            continue
+        if words[0].startswith("data_") or words[0] == "loop_":
+            columns, in_table, in_rows = 0, words[0] == "loop_", False
+            continue
+        if words[0].startswith("_") and not in_rows:
+            columns += 1
+            continue
+        if in_table and len(words) != columns and not re.search(r"[\"']", line):
+            raise InputError(
+                f"{path}, line {number}: has {counted(len(words), 'word')}, and the table "
+                f"{counted(columns, 'column')}; write one word for each, None where there is "
+                "nothing, and names without blanks"
+            )
+        in_rows = in_table
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -149,6 +171,21 @@ def replace_block(star: StarFile, name: str, frame: pd.DataFrame) -> str:
     after = lines[kept:] or [""]
     sections[at] = "\n".join([render({name: block}).rstrip("\n"), *after, ""])
     return "".join(sections)
+
+
+def indices(path: Path, frame: pd.DataFrame) -> list[int]:
+    """Index of every row: rlnIndex, or 1, 2, 3 ... where there is no such column."""
+    if "rlnIndex" not in frame:
+        return list(range(1, len(frame) + 1))
+    strange = [text for text in frame["rlnIndex"] if not str(text).isdecimal()]
+    if strange:
+        raise InputError(
+            f"{path}: rlnIndex {strange[0]} is no whole number; number the rows 1, 2, 3 ..."
+        )
+    found = [int(text) for text in frame["rlnIndex"]]
+    if len(set(found)) < len(found):
+        raise InputError(f"{path}: an rlnIndex stands there twice; number the rows 1, 2, 3 ...")
+    return found
 
 
 def is_missing(cell: str) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from isonet2.data.blocks import cell, read_star, render, replace_block
+from isonet2.data.blocks import cell, indices, read_star, render, replace_block
 from isonet2.data.files import atomic_path, locked, make_folder
-from isonet2.data.tomograms import RecordReader, Tomogram, indices
+from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.errors import InputError
 
 __all__ = ["Tomogram", "TomogramTable", "update", "write_table"]

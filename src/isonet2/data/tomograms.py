@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from isonet2.data.blocks import is_missing
+from isonet2.data.blocks import indices, is_missing
 from isonet2.data.defoci import implausible, read_defocus
 from isonet2.data.formats import BY_SUFFIX
 from isonet2.data.names import tomogram_name
@@ -150,19 +150,6 @@ def resolve(text: str, table: Path) -> Path:
     return path
 
 
-def indices(path: Path, frame: pd.DataFrame) -> list[int]:
-    """Index of every row: rlnIndex, or 1, 2, 3 ... where there is no such column."""
-    if "rlnIndex" not in frame:
-        return list(range(1, len(frame) + 1))
-    try:
-        found = [int(text) for text in frame["rlnIndex"]]
-    except ValueError as error:
-        raise InputError(f"{path}: rlnIndex must hold whole numbers ({error})") from None
-    if len(set(found)) < len(found):
-        raise InputError(f"{path}: an rlnIndex stands there twice; number the rows 1, 2, 3 ...")
-    return found
-
-
 class RecordReader:
     """Turns the rows of a table into records.
 
@@ -202,6 +189,7 @@ class RecordReader:
         full = self.file("rlnTomoReconstructedTomogram" if self.relion else full_column)
         half1 = self.file("rlnTomoReconstructedTomogramHalf1")
         half2 = self.file("rlnTomoReconstructedTomogramHalf2")
+        self.check_pair()
         name = self.name(full or half1 or half2)
         while name in taken:
             name = f"{name}_{self.index}"
@@ -233,6 +221,14 @@ class RecordReader:
             table=self.path,
             cells=self.cells,
         )
+
+    def check_pair(self) -> None:
+        """A half without the other would be left out of training in silence."""
+        halves = [f"rlnTomoReconstructedTomogramHalf{number}" for number in (1, 2)]
+        given = [column for column in halves if self.text(column) is not None]
+        if len(given) == 1:
+            (other,) = set(halves) - set(given)
+            self.complain(given[0], f"stands without {other}; name both halves, or None for both")
 
     def complain(self, column: str, text: str) -> None:
         """Note something wrong with a cell."""
@@ -306,6 +302,8 @@ class RecordReader:
             column = "rlnTomoTiltSeriesPixelSize"
             size, binning = self.maybe(column), self.maybe("rlnTomoTomogramBinning")
             value = None if size is None or binning is None else round(size * binning, 5)
+        if value is None:
+            self.assumed["no rlnPixelSize, taking the sizes of voxels in the headers"] = None
         if value is not None and value <= 0:
             self.complain(column, "must be above 0; write the size of a voxel in angstrom")
         return value
@@ -385,7 +383,10 @@ class RecordReader:
         """Cubes to draw; an equal share of 3000 when the table does not say."""
         value = self.maybe("rlnNumberSubtomo")
         if value is None:
-            return math.ceil(SUBTOMOGRAMS / len(self.frame))
+            share = math.ceil(SUBTOMOGRAMS / len(self.frame))
+            if "rlnNumberSubtomo" in self.cells:
+                self.assumed[f"a row without rlnNumberSubtomo, assuming {share}"] = None
+            return share
         if value < 0 or value != round(value):
             self.complain("rlnNumberSubtomo", "must be a whole number, 0 or more")
         return round(value)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from isonet2.data.blocks import cell, is_missing, read_star, replace_block
+from isonet2.data.blocks import cell, indices, is_missing, read_star, replace_block
 from isonet2.data.files import atomic_path, locked
 from isonet2.data.run_folder import HIDDEN
 from isonet2.data.star import find_table
-from isonet2.data.tomograms import RecordReader, indices, resolve
+from isonet2.data.tomograms import RecordReader, resolve
 from isonet2.errors import InputError
 from isonet2.gui.project import Project
 
