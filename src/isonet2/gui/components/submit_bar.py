@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from isonet2.errors import InputError
+from isonet2.gui.components.needs_view import NeedsView
 from isonet2.gui.forms import Form
 from isonet2.gui.project import Project
 from isonet2.gui.shell import may_act
@@ -20,6 +21,8 @@ REQUEST = ("partition", "cpus", "memory", "time", "extra")
 
 class SubmitBar:
     """Submit (In Queue) and Submit (Run Immediately); or Look and Run, where there is no queue.
+
+    Above those that may wait stands what the job needs.
 
     Parameters
     ----------
@@ -43,10 +46,13 @@ class SubmitBar:
     ) -> None:
         self.project, self.form, self.look = project, form, look
         self.buttons: list[ui.button] = []
+        self.needs: NeedsView | None = None
         if not may_act():
             return
         with ui.element("section").classes("isonet-actions"):
             self.problem = ui.label().classes("text-negative isonet-lines").props("role=alert")
+            if queue:
+                self.needs = NeedsView(project, form, lambda: self.lane.value or LOCAL)
             with ui.row().classes("items-center w-full"):
                 if queue:
                     self.name = (
@@ -70,7 +76,10 @@ class SubmitBar:
             ui.menu(),
             ui.column().classes("q-pa-md isonet-more"),
         ):
-            self.lane = ui.select(names(self.project.folder), label=t("submit.lane"), value=LOCAL)
+            self.lane = ui.select(
+                names(self.project.folder), label=t("submit.lane"), value=LOCAL,
+                on_change=self._look_again,
+            )  # fmt: skip
             self.request = {
                 key: ui.input(t(f"submit.{key}")).bind_visibility_from(
                     self.lane, "value", lambda lane: lane != LOCAL
@@ -98,6 +107,12 @@ class SubmitBar:
         """Let the form be submitted only while nothing is wrong with it."""
         for button in self.buttons:
             button.set_enabled(right)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """See what the job needs by now."""
+        if self.needs is not None:
+            self.needs.changed()
 
     def _options(self, now: bool) -> dict[str, Any]:
         """What `Jobs.submit` is told besides the parameters."""
