@@ -20,6 +20,7 @@ from isonet2.parameters import (
     PrepareStarParameters,
     RefineParameters,
     SimulateParameters,
+    ValidateParameters,
     read_parameters,
     write_parameters,
 )
@@ -244,6 +245,12 @@ def test_words_become_values(model, name, word, value):
         (PrepareStarParameters, {"tilt_file": "a", "tilt_folder": "b"}, "both given"),
         (PrepareStarParameters, {"defocus": 2e4, "defocus_folder": "b"}, "defocus_folder are both"),
         (PrepareStarParameters, {"voltage": 300000}, "voltage = 300000 .* kV"),
+        (DenoiseParameters, {"epochs": 500_000}, "epochs = 500000 .* at most 100000"),
+        (
+            ValidateParameters,
+            {"models": "a.pt", "epochs": 500_000},
+            "epochs = 500000 .* at most 100000",
+        ),
         (SimulateParameters, {"shape": "96,160"}, "shape = 96,160 .* three whole numbers"),
         (SimulateParameters, {"shape": "96,160,8"}, "too small"),
         (SimulateParameters, {"tilt_min": 60}, "tilt_min = 60 must be below"),

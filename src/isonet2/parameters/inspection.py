@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from isonet2.parameters.base import Shown
 from isonet2.parameters.preparation import AngleOrNone, increasing_tilts
 from isonet2.parameters.shared import (
+    MOST_EPOCHS,
     FilePath,
     GpuIds,
     Indices,
@@ -89,7 +90,7 @@ class ValidateParameters(SpreadParameters, StarParameters):
     held_out_share: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2
     """Part of the tilt range, on either side, that is held out: 0.2 keeps -48 to 48 of -60 to 60
     degrees."""
-    epochs: Annotated[int | None, Field(ge=1), Shown("Basic", auto=True)] = None
+    epochs: Annotated[int | None, Field(ge=1, le=MOST_EPOCHS), Shown("Basic", auto=True)] = None
     """Rounds of the training anew with held_out full; auto takes as many as the network had."""
     ncpus: Processors = None
     """Processor cores to use; auto takes at most 16 of those that this process may use."""

@@ -26,6 +26,8 @@ ARCHITECTURES = (
 _INDICES = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 _UUID = re.compile(r"gpu-[0-9a-f]{4}[0-9a-f-]*")
 _MICROMETRE, _NANOMETRE = 1e4, 10.0
+MOST_EPOCHS = 100_000
+"""Epochs of a training; more are a slip, as no run of any size takes so many."""
 SMALLEST_CS = 0.05
 """Spherical aberration in mm below which it is given in another unit; a corrector makes it 0."""
 _DEFOCUS = (2_000.0, 120_000.0)

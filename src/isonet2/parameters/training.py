@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from isonet2.parameters.base import Shown
 from isonet2.parameters.shared import (
+    MOST_EPOCHS,
     Architecture,
     Column,
     Epochs,
@@ -30,7 +31,7 @@ class TrainingParameters(StarParameters):
     """Network architecture."""
     cube_size: Annotated[int, Field(ge=32, multiple_of=16), Shown("Basic", "voxels")] = 96
     """Edge of a training sub-tomogram."""
-    epochs: Annotated[int, Field(ge=1), Shown("Basic")] = 50
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS), Shown("Basic")] = 50
     """Rounds of training; each draws rlnNumberSubtomo sub-tomograms from every tomogram."""
     gpuID: GpuIds = None
     """GPUs to use, counted among those that the process may see; None takes the one with
