@@ -40,6 +40,18 @@ def test_the_first_page_is_small_and_asks_no_other_host(tmp_path):
     assert hosts == {address.split("/")[2]}
 
 
+def find(page, words, said, *shown):
+    """Look for words in the log, and see what it says and scrolls to."""
+    page.get_by_label("Find in the log").fill(words)
+    see(page, said, *shown)
+
+
+def see(page, said, *shown):
+    page.get_by_text(said, exact=True).wait_for(timeout=20_000)
+    for text in shown:
+        page.wait_for_function(f"({LAST})().includes({text!r})", timeout=20_000)
+
+
 def test_a_log_of_20000_lines_is_shown_without_strain(tmp_path):
     job = Jobs(tmp_path).submit_program(["true"])
     lines = (f"epoch {n // 100} step {n % 100} loss {1 / (n + 1):.6f}" for n in range(LINES))
@@ -56,6 +68,12 @@ def test_a_log_of_20000_lines_is_shown_without_strain(tmp_path):
             f"({LAST})().includes('the last line, in \N{GREEK SMALL LETTER MU}m')", timeout=60_000
         )
         took, used = time.monotonic() - began, seconds_of(server) - before
+        find(page, "Step 7 loss", f"1 of {LINES // 100}", "epoch 0 step 7 ")
+        page.keyboard.press("Shift+Enter")
+        see(page, f"{LINES // 100} of {LINES // 100}", f"epoch {LINES // 100 - 1} step 7 ")
+        page.get_by_role("button", name="Next").click()
+        see(page, f"1 of {LINES // 100}", "epoch 0 step 7 ")
+        find(page, "'); alert(1); ('", "not found")
         page.get_by_role("button", name="Name and priority").click(timeout=10_000)
     assert took < 30, f"shown after {took:.1f} s"
     assert used < 4, f"the server computed for {used:.1f} s"

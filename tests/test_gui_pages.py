@@ -4,7 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import re
+import subprocess
+import sys
 import time
+from dataclasses import asdict
 
 import pytest
 from gui_app import named, until, visit
@@ -12,6 +16,7 @@ from nicegui import ui
 from preparing import volume
 from star_files import OURS, put
 
+from isonet2.data.processes import Process
 from isonet2.gui.application import MODULES
 from isonet2.gui.project import Project
 from isonet2.gui.shell import SECTIONS
@@ -253,6 +258,34 @@ def test_a_failed_job_says_why_and_what_helps(place, quiet):
         await user.should_not_see(marker="act-cancel")
 
     visit(place, steps)
+
+
+HOLDING = "held = b'x' * (200 << 20); print(flush=True); __import__('sys').stdin.read()"
+
+
+def test_a_running_job_says_what_memory_it_takes(place, quiet):
+    table(place)
+    job = Jobs(place.folder).submit(DenoiseParameters(star_file="tomograms.star"))
+    own = asdict(Process.of(os.getpid()))
+    now = time.time()
+    state = {"status": "running", "process": own, "attempt": 1, "started": now, "heartbeat": now}
+    (job.folder / "state.json").write_text(json.dumps(state))
+    told = {"command": "denoise", "process": own, "started": now, "updated": now}
+    told |= {"device_memory": 9_000_000_000}
+    (job.folder / "progress.json").write_text(json.dumps(told))
+
+    async def steps(user):
+        await user.open("/jobs?job=1")
+        await user.should_see("GPU memory 9 GB at most")
+        said = " ".join(label.text for label in user.find(kind=ui.label).elements)
+        assert 210 <= int(re.search(r"\bmemory (\d+) MB", said)[1]) < 260
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        visit(place, steps)
+        child.stdin.close()
 
 
 def test_a_job_is_renamed_noted_cancelled_and_removed(place, quiet):

@@ -10,6 +10,7 @@ from isonet2.data.progress import Progress
 from isonet2.gui.run_files import recorded
 from isonet2.gui.words import dictionary, language, t
 from isonet2.jobs import Job, Jobs
+from isonet2.jobs.descendants import below, memory_of
 
 TRAININGS = frozenset({"denoise", "refine"})
 RUN = "run:"
@@ -119,6 +120,18 @@ def progress_words(told: Progress) -> str:
     if told.loss is not None:
         words.append(t("jobs.loss", loss=f"{told.loss:.4g}"))
     return " · ".join(words) or told.message
+
+
+def memory_words(job: Job) -> list[str]:
+    """Memory that a job takes while it runs here, and the most that it took on its first GPU."""
+    words = []
+    if job.status == "running" and job.process is not None and job.process.lives():
+        held = memory_of(below(job.process.pid))
+        words += [t("jobs.memory", size=bytes_in_words(held))] if held else []
+    told = job.progress()
+    if told is not None and told.device_memory:
+        words.append(t("jobs.gpu_memory", size=bytes_in_words(told.device_memory)))
+    return words
 
 
 def duration(seconds: float) -> str:

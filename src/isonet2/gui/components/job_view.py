@@ -1,7 +1,7 @@
 """One job on the page: where it stands, what can be done with it, and all that it left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from nicegui import ui
@@ -25,6 +25,7 @@ from isonet2.gui.overview import (
     entry_of_job,
     entry_of_run,
     folder_of_run,
+    memory_words,
 )
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
@@ -121,20 +122,20 @@ class JobView:
         if self.standing is None:
             return
         try:
-            entry, job = await asyncio.to_thread(self._read)
+            entry, job, memory = await asyncio.to_thread(self._read)
         except (InputError, LookupError):
             await self.show("") if not self.key else self.standing.gone()
             return
-        self.standing.show(entry, job)
+        self.standing.show(entry, job, memory)
         if self.actions is not None and job is not None:
             self.actions.show(job)
 
-    def _read(self) -> tuple[Entry, Job | None]:
+    def _read(self) -> tuple[Entry, Job | None, Sequence[str]]:
         if self.key.startswith(RUN):
             runs = [entry_of_run(self.jobs, folder, told) for folder, told in self.jobs.runs()]
-            return {entry.key: entry for entry in runs}[self.key], None
+            return {entry.key: entry for entry in runs}[self.key], None, ()
         job = self.jobs.show(int(self.key))
-        return entry_of_job(job), job
+        return entry_of_job(job), job, memory_words(job)
 
 
 def _chain(job: Job, jobs: list[Job]) -> None:

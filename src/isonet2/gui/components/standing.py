@@ -1,5 +1,7 @@
 """Where a job stands: its name, status and progress; and when it went wrong, why and what helps."""
 
+from collections.abc import Sequence
+
 from nicegui import ui
 
 from isonet2.gui.advice import kind_of_failure
@@ -29,8 +31,8 @@ class Standing:
             self.last = ui.label().classes("isonet-last isonet-mono")
         self.where = ui.label().classes("isonet-soft isonet-small")
 
-    def show(self, entry: Entry, job: Job | None) -> None:
-        """Show where it stands now."""
+    def show(self, entry: Entry, job: Job | None, memory: Sequence[str] = ()) -> None:
+        """Show where it stands now, and what is to be said of its memory."""
         self.title.set_text(entry.title)
         self.chip.set_text(t(f"status.{entry.status}"))
         self.chip.classes(replace=f"isonet-chip {entry.status}")
@@ -47,7 +49,7 @@ class Standing:
             self.advice.set_text(t(f"advice.{kind}") if kind else "")
             self.last.set_text("\n".join(lines))
             self.last.set_visibility(bool(lines))
-        self.where.set_text(_where(job) if job is not None else "")
+        self.where.set_text(" · ".join([*_where(job), *memory]) if job is not None else "")
 
     def gone(self) -> None:
         """Say that its folder is not there any more."""
@@ -56,8 +58,8 @@ class Standing:
         self.bar.set_visibility(False)
 
 
-def _where(job: Job) -> str:
-    """Where and when it ran, in one line."""
+def _where(job: Job) -> list[str]:
+    """Where and when it ran."""
     words = [t("jobs.submitted", at=clock(job.submitted)), t("jobs.lane", lane=job.lane)]
     if job.process is not None:
         words.append(f"{job.process.host}, PID {job.process.pid}")
@@ -67,4 +69,4 @@ def _where(job: Job) -> str:
         words.append(t("jobs.priority", priority=job.priority))
     if job.attempt > 1:
         words.append(t("jobs.attempt", count=job.attempt))
-    return " · ".join(words)
+    return words
