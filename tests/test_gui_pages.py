@@ -318,6 +318,59 @@ def test_a_job_is_renamed_noted_cancelled_and_removed(place, quiet):
     assert (place.folder / ".isonet" / "trash" / "deconv" / "job001").is_dir()
 
 
+def test_jobs_have_stars_and_tags_that_the_list_shows_and_finds(place, quiet):
+    table(place)
+    jobs = Jobs(place.folder)
+    for name in ("first", "second"):
+        jobs.submit(DeconvParameters(star_file="tomograms.star"), name=name)
+
+    def listed(user):
+        return [row["title"] for row in next(iter(user.find(marker="jobs").elements)).rows]
+
+    async def steps(user):
+        await user.open("/jobs?job=1")
+        await user.should_see(marker="act-star")
+        user.find(marker="act-star").click()
+        await user.should_see("Remove star")
+        tags = next(iter(user.find(marker="tags").elements))
+        tags.set_value(["  best  one ", "", "best one", "<b>", 50 * "x"])
+        await until(lambda: jobs.show(1).tags)
+        assert jobs.show(1).tags == ("best one", "<b>", 40 * "x")
+        await user.open("/jobs?job=2")
+        await until(lambda: listed(user) == ["second", "first"])
+        row = next(iter(user.find(marker="jobs").elements)).rows[1]
+        assert (row["starred"], row["tags"]) == (True, ("best one", "<b>", 40 * "x"))
+        user.find(marker="starred").click()
+        await until(lambda: listed(user) == ["first"])
+        user.find(marker="starred").click()
+        next(iter(user.find("Search jobs").elements)).set_value("BEST o")
+        await until(lambda: listed(user) == ["first"])
+
+    visit(place, steps)
+    first, second = jobs.list()
+    assert (first.starred, second.starred, second.tags) == (True, False, ())
+    assert (first.name, first.notes) == ("first", "")
+    jobs.edit(1, starred=False, tags=[])
+    assert (jobs.show(1).starred, jobs.show(1).tags, jobs.show(1).name) == (False, (), "first")
+
+
+def test_a_guest_sees_stars_and_tags_and_changes_none(place, quiet):
+    table(place)
+    jobs = Jobs(place.folder)
+    jobs.submit(DeconvParameters(star_file="tomograms.star"))
+    jobs.edit(1, tags=["kept"])
+
+    async def steps(user):
+        await user.open("/jobs?job=1")
+        await user.should_see(marker="tags")
+        await user.should_not_see(marker="act-star")
+        next(iter(user.find(marker="tags").elements)).set_value(["other"])
+        await asyncio.sleep(0.3)
+
+    visit(place, steps, "reader")
+    assert jobs.show(1).tags == ("kept",)
+
+
 def test_jobs_lead_to_those_before_and_after_them(place, quiet):
     table(place)
     jobs = Jobs(place.folder)

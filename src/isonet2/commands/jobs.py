@@ -110,6 +110,7 @@ def _show(project: Jobs, number: int, parameters: JobsParameters) -> int:
         "job": f"{job.number}, {job.place}",
         "name": job.name,
         "notes": job.notes,
+        "tags": ", ".join(job.tags),
         "state": f"{job.status}{f': {job.reason}' if job.reason else ''}",
         "command": shlex.join(job.argv),
         "results": str(job.results),

@@ -35,7 +35,7 @@ class Entry:
         What is to be said of it in a few words.
     part
         Part of the work that is done, 0 to 1; below 0 where it is not known or of no interest.
-    notes
+    notes, starred, tags
         What people wrote on it.
     """
 
@@ -47,6 +47,8 @@ class Entry:
     line: str
     part: float
     notes: str = ""
+    starred: bool = False
+    tags: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """For a table on the page."""
@@ -54,7 +56,7 @@ class Entry:
 
     def holds(self, word: str) -> bool:
         """Whether a word that is searched for stands in it, in small letters or large ones."""
-        texts = (self.title, self.place, self.kind, self.line, self.notes)
+        texts = (self.title, self.place, self.kind, self.line, self.notes, *self.tags)
         return word.casefold() in " ".join(texts).casefold()
 
 
@@ -72,7 +74,8 @@ def entry_of_job(job: Job) -> Entry:
     line = progress_words(told) if told else (job.reason or when(job))
     part = (told.part or 0.0) if told else -1.0
     title = job.name or dictionary(language()).get(f"page.{job.kind}", job.kind)
-    return Entry(str(job.number), title, job.place, job.kind, job.status, line, part, job.notes)
+    written = (job.notes, job.starred, job.tags)
+    return Entry(str(job.number), title, job.place, job.kind, job.status, line, part, *written)
 
 
 def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:

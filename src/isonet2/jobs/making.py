@@ -1,7 +1,7 @@
 """The record of a new job: what is asked for, checked against what is there."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from isonet2.jobs.records import Job
 from isonet2.jobs.waiting import Files, own_folder, refuse_inside_a_job, waited_for
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.command_line import words_of
+
+LONGEST_TAG = 40
+"""Letters of a tag that are kept."""
 
 
 def checked(
@@ -80,3 +83,9 @@ def numbered(
         "parameters": given,
         "results": str(own or place),
     }
+
+
+def as_tags(words: Iterable[str]) -> list[str]:
+    """Tags as they are kept: one line each, none empty, each once."""
+    tags = (" ".join(word.split())[:LONGEST_TAG].strip() for word in words)
+    return [*dict.fromkeys(filter(None, tags))]

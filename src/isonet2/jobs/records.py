@@ -64,7 +64,7 @@ class Job:
         Whether it was started at once, past the queue.
     submitted, started, ended
         Seconds since 1970.
-    name, notes, priority
+    name, notes, priority, starred, tags
         What people write on it; higher priority goes first.
     status, reason
         Where it stands, and why: of a queued job what it waits for, of one that did not succeed
@@ -106,6 +106,8 @@ class Job:
     name: str = ""
     notes: str = ""
     priority: int = 0
+    starred: bool = False
+    tags: tuple[str, ...] = ()
     status: Status = "queued"
     reason: str = ""
     process: Process | None = None

@@ -276,10 +276,13 @@ class Jobs:
         name: str | None = None,
         notes: str | None = None,
         priority: int | None = None,
+        starred: bool | None = None,
+        tags: Sequence[str] | None = None,
     ) -> Job:
         """Change what people write on a job; None leaves it as it is."""
         job = self.show(number)
-        news = {"name": name, "notes": notes, "priority": priority}
+        news: dict[str, Any] = {"name": name, "notes": notes, "priority": priority}
+        news |= {"starred": starred, "tags": None if tags is None else making.as_tags(tags)}
         with locked(job.folder / CARD):
             card = read_json(job.folder / CARD)
             write_json(job.folder / CARD, card | {k: v for k, v in news.items() if v is not None})
@@ -345,9 +348,7 @@ class Jobs:
         """Take the next number, which nobody else gets, and make the job's folder."""
         ids = make_folder(self.hidden / "ids")
         (make_folder(self.hidden / "kinds") / kind).touch()
-        number = (
-            max((int(path.name) for path in ids.iterdir() if path.name.isdecimal()), default=0) + 1
-        )
+        number = self._next_number()
         while True:
             folder = self.project / kind / f"job{number:03}"
             with suppress(FileExistsError):

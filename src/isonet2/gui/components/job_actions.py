@@ -39,6 +39,7 @@ class JobActions:
                 "more": self._button("fast_forward", "more", self._more, "outline"),
                 "predict": self._button("auto_awesome", "predict", self._predict, "outline"),
                 "clone": self._button("content_copy", "clone", self._clone, "outline"),
+                "star": self._button("star_border", "star", self._star, "flat"),
                 "rename": self._button("edit", "rename", self._rename, "flat"),
                 "remove": self._button("delete", "remove", self._remove, "flat color=negative"),
             }
@@ -65,11 +66,14 @@ class JobActions:
             "more": training and job.status == "succeeded",
             "predict": training and (trained or not job.has_ended),
             "clone": (job.kind in STEPS or job.kind == PREPARE) and bool(job.parameters),
+            "star": True,
             "rename": True,
             "remove": job.has_ended,
         }
         for key, visible in shown.items():
             self.buttons[key].set_visibility(visible)
+        self.buttons["star"].set_text(t("act.unstar" if job.starred else "act.star"))
+        self.buttons["star"].props(f"icon={'star' if job.starred else 'star_border'}")
         self.buttons["retry"].set_text(t("act.continue" if trained else "act.retry"))
 
     async def _do(self, action: Callable[[], Any], said: str, key: str) -> None:
@@ -110,6 +114,14 @@ class JobActions:
         words = t("act.remove_ask", place=job.place, size=bytes_in_words(size))
         if await self._asked(words, t("act.remove")):
             await self._do(lambda: self.jobs.remove(job.number), t("act.removed"), "")
+
+    async def _star(self) -> None:
+        """Give it a star, or take it away; the list follows by itself."""
+        job = self._known()
+        try:
+            self.show(await asyncio.to_thread(self.jobs.edit, job.number, starred=not job.starred))
+        except (InputError, OSError) as error:
+            refuse(str(error))
 
     async def _rename(self) -> None:
         job = self._known()

@@ -16,11 +16,16 @@ _ROW = """
      :data-key="props.row.key"
      :aria-current="props.row.key === props.row.chosen ? 'true' : 'false'">
    <span class="isonet-job-top">
-    <span class="isonet-job-name">{{ props.row.title }}</span>
+    <span class="isonet-job-name"><q-icon v-if="props.row.starred" name="star"
+      class="isonet-star" role="img" :aria-label="props.row.star"/>
+     {{ props.row.title }}</span>
     <span :class="'isonet-chip ' + props.row.status">{{ props.row.word }}</span>
    </span>
    <span class="isonet-job-place">{{ props.row.place }}</span>
    <span class="isonet-job-line">{{ props.row.line }}</span>
+   <span v-if="props.row.tags.length" class="isonet-tags">
+    <span v-for="tag in props.row.tags" class="isonet-tag">{{ tag }}</span>
+   </span>
    <q-linear-progress v-if="props.row.part >= 0" :value="props.row.part" rounded
     size="5px" class="q-mt-xs"/>
   </a>
@@ -51,10 +56,18 @@ class JobList:
         self.entries: Sequence[Entry] = ()
         self.chosen = ""
         self.told: list[dict[str, Any]] = []
-        self.search = ui.input(placeholder=t("jobs.search"), on_change=self._refresh).props(
-            f'outlined dense clearable aria-label="{t("jobs.search")}"'
-        )
-        self.search.classes("w-full")
+        self.starred = False
+        with ui.row().classes("w-full items-center no-wrap gap-1"):
+            self.search = ui.input(placeholder=t("jobs.search"), on_change=self._refresh).props(
+                f'outlined dense clearable aria-label="{t("jobs.search")}"'
+            )
+            self.search.classes("col")
+            self.stars = ui.button(icon="star_border", on_click=self._turn_stars)
+            self.stars.props(
+                f'flat round dense aria-pressed=false aria-label="{t("jobs.only_starred")}"'
+            ).mark("starred")
+            with self.stars:
+                ui.tooltip(t("jobs.only_starred"))
         states = {"": t("jobs.all"), **{s: t(f"jobs.{s}") for s in ("open", "done", "bad")}}
         self.state = ui.toggle(states, value="", on_change=self._refresh)
         self.state.props(
@@ -78,10 +91,16 @@ class JobList:
         self.entries, self.chosen = entries, chosen
         self._refresh()
 
+    def _turn_stars(self) -> None:
+        """Show those with a star only, or all again."""
+        self.starred = not self.starred
+        self.stars.props(f"icon={'star' if self.starred else 'star_border'}")
+        self.stars.props(f"aria-pressed={str(self.starred).lower()}")
+        self._refresh()
+
     def _refresh(self) -> None:
-        rows = [
-            entry.row() | {"chosen": self.chosen} for entry in self.entries if self._wanted(entry)
-        ]
+        more = {"chosen": self.chosen, "star": t("jobs.starred")}
+        rows = [entry.row() | more for entry in self.entries if self._wanted(entry)]
         if rows != self.told:
             self.told = rows
             self.table.rows = rows
@@ -96,5 +115,7 @@ class JobList:
             "bad": ("failed", "lost", "skipped", "cancelled"),
         }
         if self.state.value and entry.status not in groups[self.state.value]:
+            return False
+        if self.starred and not entry.starred:
             return False
         return entry.holds(str(self.search.value or ""))
