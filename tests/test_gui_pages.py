@@ -540,7 +540,7 @@ def test_settings_keep_data_folders_and_refuse_what_is_none(place, tmp_path_fact
 
     async def steps(user):
         await user.open("/settings")
-        text = next(iter(user.find(kind=ui.textarea).elements))
+        text = next(iter(user.find(marker="roots").elements))
         text.set_value("/nowhere/at/all")
         user.find(marker="save-roots").click()
         await asyncio.sleep(0.2)

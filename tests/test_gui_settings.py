@@ -1,5 +1,6 @@
 """Settings of jobs, and folders outside the project, as a person meets them on the pages."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from isonet2.gui.components import run_settings
 from isonet2.gui.components.browser import Browser
 from isonet2.gui.pages.view import find
 from isonet2.gui.project import OutsideError, Project
-from isonet2.jobs import Jobs, gpus, start
+from isonet2.jobs import Jobs, gpus, lanes, start
 from isonet2.jobs.settings import Settings, settings_of
 
 
@@ -202,3 +203,62 @@ def test_inspect_has_a_form_for_tables_folders_and_volumes(place):
     job = Jobs(place.folder).show(1)
     assert job.argv[1] == "inspect"
     assert job.results == place.folder / "inspect" / "job001"
+
+
+def test_a_lane_is_made_tried_changed_and_removed(place, monkeypatch):
+    given = []
+
+    def run(words, input, **options):
+        given.append(words[:2])
+        said = "" if "squeue" in words[0] else "Job 5 to start at noon <b>"
+        return subprocess.CompletedProcess(words, 0, "", said)
+
+    monkeypatch.setattr(lanes.subprocess, "run", run)
+    path = place.folder / ".isonet" / "lanes" / "big.yaml"
+
+    async def steps(user):
+        await user.open("/settings")
+        text = marked(user, "lane-text")
+        text.set_value("like: moon")
+        marked(user, "lane-name").set_value("big")
+        user.find(marker="lane-save").click()
+        await until(lambda: text.error)
+        assert "big.yaml: like moon names no scheduler" in text.error
+        assert not path.exists()
+        text.set_value("like: slurm\nrequest: {partition: a100}")
+        user.find(marker="lane-try").click()
+        await user.should_see("would take this script: Job 5 to start at noon <b>")
+        await user.should_see("#SBATCH --partition=a100")
+        assert given == [["sbatch", "--test-only"]]
+        assert not path.exists()
+        user.find(marker="lane-save").click()
+        await until(path.exists)
+        await until(lambda: marked(user, "lane-choice").value == "big")
+        assert lanes.load("big", place.folder).request["partition"] == "a100"
+        text.set_value("like: pbs")
+        user.find(marker="lane-try").click()
+        await user.should_see("qsub has no way to look at a script without taking it")
+        marked(user, "lane-choice").set_value("")
+        marked(user, "lane-name").set_value("../x")
+        user.find(marker="lane-save").click()
+        await until(lambda: text.error)
+        assert "give a name of letters" in text.error
+        await user.open("/deconv")
+        assert "big" in next(e for e in user.find("Lane").elements).options
+        await user.open("/settings")
+        marked(user, "lane-choice").set_value("big")
+        await until(lambda: marked(user, "lane-text").value.endswith("{partition: a100}\n"))
+        user.find(marker="lane-remove").click()
+        await user.should_see("Remove the file of lane big?")
+        user.find(marker="yes").click()
+        await until(lambda: not path.exists())
+
+    visit(place, steps)
+
+
+def test_a_guest_sees_no_lanes_to_change(place):
+    async def steps(user):
+        await user.open("/settings")
+        await user.should_not_see(marker="lane-text")
+
+    visit(place, steps, "reader")

@@ -11,6 +11,7 @@ from job_helpers import offer
 
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, gpus, lanes, start
+from isonet2.jobs.own_lanes import example, keep_lane, own_lanes, place_of, remove_lane
 from isonet2.parameters import PsfParameters, RefineParameters
 
 SAID = {
@@ -148,6 +149,13 @@ def test_a_users_lane_says_what_is_different(jobs, scheduler):
         ("like: moon\n", "like moon names no scheduler"),
         ("like: slurm\nscrpt: x\n", "scrpt is not known of a lane"),
         ("script: x\n", "begin it with `like: slurm`"),
+        ("like: slurm\nrequest: much\n", "request 'much': give lines below it"),
+        ("like: slurm\nsubmit: sbatch\n", "submit 'sbatch': give a list of words"),
+        ("like: slurm\npython: [a]\n", r"python \['a'\]: give a text"),
+        ("like: slurm\nnumber: '('\n", r"number '\(': is no pattern"),
+        ("like: slurm\nnumber: x\n", r"number 'x': must have a group \(\.\.\.\)"),
+        ("like: slurm\nline: '(?P<id>x)'\n", r"must have a group \(\?P<state>"),
+        ("like: slurm\nstates: {queued: Q}\n", "states queued 'Q': give a list of words"),
     ):
         (folder / "big.yaml").write_text(text)
         with pytest.raises(InputError, match=said):
@@ -222,3 +230,45 @@ def test_jobs_of_one_lane_wait_by_the_scheduler_and_others_by_us(jobs, scheduler
     jobs.cancel(1)
     assert given[-1][0] == ["scancel", "3"]
     assert Path(jobs.show(1).folder, "cancel").exists()
+
+
+def test_a_lane_is_checked_kept_changed_and_removed(jobs, scheduler):
+    path = place_of("big", jobs.project)
+    assert path == jobs.hidden / "lanes" / "big.yaml"
+    with pytest.raises(InputError, match=r"big\.yaml: like moon names no scheduler"):
+        keep_lane("like: moon", path)
+    assert not path.exists()
+    keep_lane("like: slurm\nrequest: {partition: a100}", path)
+    assert own_lanes(jobs.project) == {"big": path}
+    keep_lane("# mine\nlike: slurm\n\n", path)
+    assert path.read_text() == "# mine\nlike: slurm\n"
+    for name in ("local", "", "../x", "a b", "x" * 41):
+        with pytest.raises(InputError, match="give a name of letters"):
+            place_of(name, jobs.project)
+    jobs.submit(PsfParameters(), lane="big")
+    with pytest.raises(InputError, match="psf/job001 needs it still"):
+        remove_lane("big", jobs.project)
+    jobs.cancel(1)
+    remove_lane("big", jobs.project)
+    assert own_lanes(jobs.project) == {}
+    with pytest.raises(InputError, match="there is no file of it"):
+        remove_lane("slurm", jobs.project)
+
+
+def test_a_lane_of_the_user_is_changed_where_it_lies(jobs, tmp_path):
+    folder = tmp_path / "config" / "isonet2" / "lanes"
+    keep_lane("like: pbs", folder / "mine.yaml")
+    assert place_of("mine", jobs.project) == folder / "mine.yaml"
+
+
+def test_a_scheduler_looks_at_a_script_where_it_can(jobs, scheduler):
+    answers, given = scheduler
+    answers["sbatch"] = (0, "", "sbatch: Job 5 to start at noon\n")
+    job = example(jobs.project)
+    assert lanes.load("slurm", jobs.project).try_out(job) == "sbatch: Job 5 to start at noon"
+    ((words, script),) = given
+    assert "--test-only" in words
+    assert "#SBATCH --gres=gpu:1\n" in script
+    with pytest.raises(InputError, match="no way to look at a script without taking it"):
+        lanes.load("pbs", jobs.project).try_out(job)
+    assert len(given) == 1

@@ -23,6 +23,7 @@ from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable
 from isonet2.errors import InputError
 from isonet2.jobs import Jobs, descendants, gpus, lanes, start
+from isonet2.jobs.own_lanes import example, lane_in
 from isonet2.parameters import PsfParameters, RefineParameters
 from isonet2.prediction.checkpoint import Checkpoint
 
@@ -170,6 +171,17 @@ def test_a_job_that_they_cancel_saves_and_is_seen(jobs, cluster):
 def test_a_bad_partition_is_refused_in_sbatchs_own_words(jobs):
     with pytest.raises(InputError, match="invalid partition specified: mars"):
         jobs.submit(PsfParameters(), lane="here", request={"partition": "mars"})
+    assert jobs.list() == []
+
+
+def test_a_script_is_looked_at_and_not_taken(jobs):
+    job = example(jobs.project)
+    before = lanes.load("here", jobs.project).ask()
+    assert "to start at" in lanes.load("here", jobs.project).try_out(job)
+    text = "like: slurm\nrequest: {partition: mars, cpus: 1, memory: 100M}\n"
+    with pytest.raises(InputError, match="invalid partition specified: mars"):
+        lane_in(text, Path("mars.yaml")).try_out(job)
+    assert lanes.load("here", jobs.project).ask() == before
     assert jobs.list() == []
 
 

@@ -32,6 +32,15 @@ UNKNOWN = 60.0
 WAIT = 60
 """Seconds that a scheduler is given to answer."""
 _HARMLESS = re.compile(r"[\w.,:=/+@%\[\] -]*")
+_LIST = (list, "a list of words such as [sbatch, --parsable]")
+_LINES = (dict, "lines below it, each a name and a value")
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("submit", "waits", "query", "cancel", "trial"), _LIST),
+    **dict.fromkeys(("states", "request"), _LINES),
+}
+"""What entries of a lane are, where they are no text."""
+_GROUPS = {"number": ("",), "line": ("id", "state", "reason")}
+"""Entries that are patterns, and the groups that they must have."""
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
 
 
@@ -63,6 +72,9 @@ class Lane:
         Lines before the command, such as `module load cuda`.
     python
         Python on the nodes; that of here where it is empty.
+    trial
+        Words of the command that looks at a script on its standard input and does not take it;
+        empty where the scheduler has none.
     """
 
     name: str
@@ -78,6 +90,7 @@ class Lane:
     request: Mapping[str, str] = field(default_factory=dict)
     prologue: str = ""
     python: str = ""
+    trial: tuple[str, ...] = ()
 
     def text(self, job: Job) -> str:
         """The batch script of a job.
@@ -143,6 +156,21 @@ class Lane:
         write_json(job.folder / BATCH, {"id": found[1], "submitted": time.time()})
         return found[1]
 
+    def try_out(self, job: Job) -> str:
+        """What the scheduler says of a job that it could take, and does not.
+
+        Raises
+        ------
+        InputError
+            With the scheduler's own words where it would refuse; or where it can only take jobs.
+        """
+        if not self.trial:
+            raise InputError(
+                f"lane {self.name}: its scheduler has no way to look at a script without taking it"
+            )
+        done = self._done(self.trial, self.text(job), folder=str(job.folder))
+        return " ".join((done.stderr or done.stdout).split())
+
     def end(self, job: Job) -> None:
         """Ask the scheduler to end a job."""
         if job.batch is not None:
@@ -167,6 +195,11 @@ class Lane:
         return found
 
     def _run(self, words: Sequence[str], told: str = "", **values: str) -> str:
+        return self._done(words, told, **values).stdout
+
+    def _done(
+        self, words: Sequence[str], told: str = "", **values: str
+    ) -> subprocess.CompletedProcess[str]:
         values["user"] = getpass.getuser()
         filled = [Template(word).safe_substitute(values) for word in words]
         try:
@@ -180,7 +213,7 @@ class Lane:
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())
             raise InputError(f"lane {self.name}: {said or f'{words[0]} failed'}")
-        return done.stdout
+        return done
 
 
 def folders(project: Path) -> list[Path]:
@@ -212,8 +245,26 @@ def load(name: str, project: Path) -> Lane:
     )
     if path is None or not re.fullmatch(r"[\w-]+", name):
         raise InputError(f"lane {name}: there is none; choose {', '.join(names(project))}")
-    told = content_of(path)
+    return lane_of(content_of(path), path)
+
+
+def lane_of(told: dict[str, Any], path: Path) -> Lane:
+    """The lane that a file describes.
+
+    Parameters
+    ----------
+    told
+        What it says.
+    path
+        The file, whose name is the lane's.
+
+    Raises
+    ------
+    InputError
+        With what is wrong in it.
+    """
     like = told.pop("like", None)
+    _refuse_wrong_kinds(told, path)
     if like is not None:
         base = TEMPLATES / f"{like}.yaml"
         if not base.is_file():
@@ -223,14 +274,41 @@ def load(name: str, project: Path) -> Lane:
     known = {f.name for f in fields(Lane)}
     if strange := told.keys() - known:
         raise InputError(f"{path}: {', '.join(sorted(strange))} is not known of a lane")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    values: dict[str, Any] = {
+        k: tuple(map(str, v)) if isinstance(v, list) else v for k, v in told.items()
+    }
     values["request"] = {
         k: clock(v) if k == "time" else str(v) for k, v in told.get("request", {}).items()
     }
     try:
-        return Lane(**values | {"name": name})
+        return Lane(**values | {"name": path.stem})
     except TypeError as error:
         raise InputError(f"{path}: {error}; begin it with `like: slurm`") from error
+
+
+def _refuse_wrong_kinds(told: Mapping[str, Any], path: Path) -> None:
+    """Raise InputError for an entry that is no list, no lines below it, or no text."""
+    for name, value in told.items():
+        kind, words = _KINDS.get(name, (str, "a text"))
+        if not isinstance(value, kind):
+            raise InputError(f"{path}: {name} {value!r}: give {words}")
+        if name in _GROUPS:
+            _refuse_pattern(name, str(value), path)
+    for status, words in told.get("states", {}).items():
+        if not isinstance(words, list):
+            raise InputError(f"{path}: states {status} {words!r}: give a list of words")
+
+
+def _refuse_pattern(name: str, value: str, path: Path) -> None:
+    """Raise InputError for what is no pattern, or lacks a group that is looked at."""
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise InputError(f"{path}: {name} {value!r}: is no pattern ({error})") from error
+    for wanted in _GROUPS[name]:
+        if wanted not in pattern.groupindex and not (wanted == "" and pattern.groups):
+            group = f"(?P<{wanted}>...)" if wanted else "(...)"
+            raise InputError(f"{path}: {name} {value!r}: must have a group {group}")
 
 
 def ask(project: Path, jobs: Sequence[Job]) -> None:

@@ -246,9 +246,17 @@ def content_of(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is neither YAML nor JSON: give a .yaml or .json file.")
     try:
         text = path.read_text(encoding="utf-8")
-        content = _json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Once)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid: {error}.") from error
+    return content_in(text, path)
+
+
+def content_in(text: str, path: Path) -> dict[str, Any]:
+    """The mapping in the text of a YAML or JSON file, as `content_of` reads it."""
+    try:
+        content = _json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Once)
     except (yaml.YAMLError, ValueError) as error:
         where = " ".join(str(error).split())
         raise InputError(f"{path} is not valid: {where}.") from error

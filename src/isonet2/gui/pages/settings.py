@@ -6,6 +6,7 @@ from pathlib import Path
 from nicegui import ui
 
 from isonet2.errors import InputError
+from isonet2.gui.components.lane_editor import LaneEditor
 from isonet2.gui.components.run_settings import RunSettings
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
@@ -28,15 +29,15 @@ def register(project: Project) -> None:
             )
             if may_act():
                 await RunSettings(project).show()
-                _lanes(project)
+                await _lanes(project)
                 _roots(project)
                 _look(project)
                 _notifications(project)
                 await _trash(project)
 
 
-def _lanes(project: Project) -> None:
-    """The lanes that there are, each with a button that asks its scheduler."""
+async def _lanes(project: Project) -> None:
+    """The lanes that there are, each with a button that asks its scheduler; and their files."""
 
     async def test(name: str) -> None:
         try:
@@ -61,6 +62,7 @@ def _lanes(project: Project) -> None:
                         on_click=lambda name=name: test(name),
                     )  # fmt: skip
                     button.props("outline no-caps dense")
+        await LaneEditor(project).show()
 
 
 def _roots(project: Project) -> None:
@@ -70,7 +72,7 @@ def _roots(project: Project) -> None:
         text = ui.textarea(
             t("settings.data"), value="\n".join(project.settings.get("roots", ()))
         ).props("outlined autogrow dense stack-label")
-        text.classes("w-full isonet-mono")
+        text.classes("w-full isonet-mono").mark("roots")
 
         async def save() -> None:
             wanted = [line.strip() for line in str(text.value or "").splitlines() if line.strip()]
