@@ -6,11 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from gui_app import visiting
+from gui_app import named, until, visiting
 
 from isonet2 import live
 from isonet2.commands.deconv import deconv
 from isonet2.commands.make_mask import make_mask
+from isonet2.data.star import update
 from isonet2.data.volumes import open_volume
 from isonet2.gui.components import live_preview
 from isonet2.gui.live import Painter
@@ -89,6 +90,96 @@ def test_what_is_wrong_is_said_and_the_next_request_is_answered(
     assert "problem" not in working.answer(request(command, tmp_path))
 
 
+def asked(command, **parameters):
+    values = {"star_file": "tomograms.star", **parameters}
+    if command == "prepare_star":
+        values = {"full": ".", **parameters}
+    return Live().answer({"command": command, "curves": True, "parameters": values, "index": 1})
+
+
+def test_the_ctf_of_a_new_table_is_drawn_with_its_first_zero():
+    optics = {"voltage": 300, "cs": 0, "ac": 0, "pixel_size": 5}
+    told = asked("prepare_star", defocus=[30000, 500000 / 10], **optics)
+    k = np.array(told["k"])
+    lam = 12.2643 / np.sqrt(300e3 * (1 + 0.978466e-6 * 300e3))
+    assert k[-1] == 0.1
+    assert np.allclose(told["curves"]["ctf"], np.sin(np.pi * lam * 30000 * k**2), atol=2e-4)
+    assert told["zero"] == pytest.approx(np.sqrt(lam * 30000), rel=1e-3)
+    assert set(told["curves"]) == {"ctf"}
+    assert asked("prepare_star", defocus=2000, **optics | {"pixel_size": 20})["zero"] is None
+    assert "give defocus and pixel_size" in asked("prepare_star", defocus=30000)["problem"]
+    assert "voltage = 3" in asked("prepare_star", voltage=3)["problem"]
+
+
+def test_curves_show_what_the_parameters_make_of_a_ctf(star):
+    drawn = {
+        mode: asked("refine", CTF_mode=mode, clip_first_peak_mode=1, bfactor=300)["curves"]
+        for mode in ("None", "phase_only", "network", "wiener")
+    }
+    plain = np.array(drawn["None"]["ctf"])
+    assert {mode: set(curves) - {"ctf"} for mode, curves in drawn.items()} == {
+        "None": set(),
+        "phase_only": {"sign"},
+        "network": {"sign", "transfer"},
+        "wiener": {"sign", "wiener"},
+    }
+    assert (np.array(drawn["phase_only"]["sign"]) == np.where(plain < 0, -1, 1)).mean() > 0.99
+    transfer = np.array(drawn["network"]["transfer"])
+    assert transfer[:100].std() < 1e-6
+    k = np.linspace(0, 0.05, len(plain))
+    assert np.allclose(transfer[-200:], np.abs(plain * np.exp(-75 * k**2))[-200:], atol=2e-4)
+    weight = np.array(asked("deconv", snrfalloff=0.5)["curves"]["wiener"])
+    assert (weight[5:] * plain[5:] >= 0).all()
+    assert asked("deconv", deconvstrength=-5)["curves"]["wiener"][500] == pytest.approx(0, abs=1e-3)
+    update(star, 1, {"rlnDefocus": None})
+    assert "rlnDefocus" in asked("refine")["problem"]
+    assert "rlnDefocus" in asked("deconv")["problem"]
+
+
+def test_the_page_draws_the_ctf_as_the_form_says_it(star, tmp_path, monkeypatch):
+    working = Live()
+    seen = []
+
+    async def ask(self, request):
+        seen.append(request)
+        return working.answer(request)
+
+    monkeypatch.setattr(Painter, "ask", ask)
+
+    async def look():
+        async with visiting(Project.at(tmp_path)) as user:
+            await user.open("/refine")
+            assert not seen
+            named(user, "CTF_mode").set_value("network")
+            panel(user, "CTF curve").set_value(True)
+            await user.should_see("Defocus 30000 Å. The first zero lies at")
+            chart = next(iter(user.find(marker="ctf").elements))
+            assert len(chart.options["series"]) == 3
+            named(user, "CTF_mode").set_value("None")
+            await until(lambda: len(chart.options["series"]) == 1)
+            named(user, "epochs").set_value("x")
+            await user.should_see("epochs = x is not allowed")
+            star.unlink()
+            await user.open("/prepare")
+            panel(user, "CTF curve").set_value(True)
+            await user.should_see("give defocus and pixel_size")
+            named(user, "defocus").set_value("3.9")
+            named(user, "pixel_size").set_value("10")
+            await user.should_see("did you mean 39000 angstrom")
+            named(user, "defocus").set_value("39000")
+            await user.should_see("Defocus 39000 Å.")
+        async with visiting(Project.at(tmp_path), "reader") as user:
+            await user.open("/refine")
+            await user.should_not_see("CTF curve")
+
+    asyncio.run(look())
+
+
+def panel(user, title):
+    found = user.find(live_preview.ui.expansion).elements
+    return next(one for one in found if one.text == title)
+
+
 def test_parts_lie_inside_and_have_the_place_in_the_middle_where_they_can():
     region = part_of((50, 1000, 1000), (25, 500, 0))
     assert [(one.start, one.stop) for one in region] == [(0, 50), (356, 644), (0, 288)]
@@ -154,9 +245,7 @@ def test_what_is_overtaken_is_not_computed(star, tmp_path, monkeypatch):
     async def look():
         async with visiting(Project.at(tmp_path)) as user:
             await user.open("/make_mask")
-            found = user.find(live_preview.ui.expansion).elements
-            panel = next(one for one in found if one.text == "Live preview")
-            panel.set_value(True)
+            panel(user, "Live preview").set_value(True)
             await asyncio.sleep(0.2)
             slider = next(
                 one

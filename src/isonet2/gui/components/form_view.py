@@ -5,6 +5,7 @@ from collections.abc import Callable
 from nicegui import ui
 
 from isonet2.gui.components.command_box import CommandBox
+from isonet2.gui.components.ctf_view import DRAWN, CtfView
 from isonet2.gui.components.fields import Choices, draw_field, offer, refresh_field
 from isonet2.gui.components.live_preview import SLIDERS, LivePreview
 from isonet2.gui.forms import Form, group_of
@@ -44,6 +45,8 @@ class FormView:
                 ]
         seen = form.model.command in SLIDERS and may_act()
         self.preview = LivePreview(project, form, self.refresh) if seen else None
+        drawn = form.model.command in DRAWN and may_act()
+        self.ctf = CtfView(project, form) if drawn else None
         self.problem = ui.label().classes("text-negative").props("role=alert")
         self.box = CommandBox(project, form, self.refresh)
 
@@ -69,6 +72,8 @@ class FormView:
         self.box.refresh()
         if self.preview is not None:
             self.preview.changed()
+        if self.ctf is not None:
+            self.ctf.changed()
         self.changed(not problems)
 
     def offer(self) -> None:

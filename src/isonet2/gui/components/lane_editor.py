@@ -34,27 +34,28 @@ class LaneEditor:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        with ui.row().classes("items-start w-full"):
-            self.choice = ui.select(
-                {"": t("lanes.new")}, label=t("lanes.edit"), value="", on_change=self._load
-            )
-            self.choice.props("outlined dense options-dense").classes("isonet-name")
-            self.choice.mark("lane-choice")
-            self.name = ui.input(t("lanes.name")).props("outlined dense maxlength=40")
-            self.name.classes("isonet-name").mark("lane-name")
-            self.name.bind_visibility_from(self.choice, "value", lambda chosen: not chosen)
-        self.text = ui.textarea(t("lanes.text"), value=NEW).without_auto_validation()
-        self.text.props("outlined autogrow dense stack-label spellcheck=false")
-        self.text.classes("w-full isonet-mono").mark("lane-text")
-        with ui.row().classes("items-center"):
-            self._button("lanes.try", "lane-try", "outline", self._try)
-            self._button("settings.save", "lane-save", "", self._save)
-            self._button(
-                "lanes.remove", "lane-remove", "flat color=negative", self._remove
-            ).bind_visibility_from(self.choice, "value", bool)
-        self.said = ui.label().props("role=status").classes("isonet-lines")
-        self.script = ui.label().classes("isonet-command").mark("lane-script")
-        self.script.set_visibility(False)
+        with ui.column().classes("w-full gap-3 q-mt-md"):
+            with ui.row().classes("items-start w-full"):
+                self.choice = ui.select(
+                    {"": t("lanes.new")}, label=t("lanes.edit"), value="", on_change=self._load
+                )
+                self.choice.props("outlined dense options-dense").classes("isonet-name")
+                self.choice.mark("lane-choice")
+                self.name = ui.input(t("lanes.name")).props("outlined dense maxlength=40")
+                self.name.classes("isonet-name").mark("lane-name")
+                self.name.bind_visibility_from(self.choice, "value", lambda chosen: not chosen)
+            self.text = ui.textarea(t("lanes.text"), value=NEW).without_auto_validation()
+            self.text.props("outlined autogrow dense stack-label spellcheck=false")
+            self.text.classes("w-full isonet-mono").mark("lane-text")
+            with ui.row().classes("items-center"):
+                self._button("lanes.try", "lane-try", "outline", self._try)
+                self._button("settings.save", "lane-save", "", self._save)
+                self._button(
+                    "lanes.remove", "lane-remove", "flat color=negative", self._remove
+                ).bind_visibility_from(self.choice, "value", bool)
+            self.said = ui.label().props("role=status").classes("isonet-lines")
+            self.script = ui.label().classes("isonet-command").mark("lane-script")
+            self.script.set_visibility(False)
 
     async def show(self, chosen: str = "") -> None:
         """Offer the lanes that there are by now, with one of them chosen."""

@@ -37,7 +37,7 @@ _OTHERS = frozenset({"output_dir", "ncpus", "tomo_idx", "chunk_size", "overlap_r
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """What is known of a tomogram before any of its files is opened."""
 
     name: str
@@ -61,7 +61,7 @@ class LivePreview:
     def __init__(self, project: Project, form: Form, refresh: Any) -> None:
         self.project, self.form, self.refresh = project, form, refresh
         self.command = form.model.command
-        self.rows: dict[int, _Row] = {}
+        self.rows: dict[int, Row] = {}
         self.table = ""
         self.place: list[int] | None = None
         self.shape: list[int] = []
@@ -174,7 +174,7 @@ class LivePreview:
         if table == self.table:
             return
         self.table = table
-        self.rows = await run.io_bound(_rows, self.project, table) or {}
+        self.rows = await run.io_bound(rows_in, self.project, table) or {}
         options = {index: f"{index}: {row.name}" for index, row in self.rows.items()}
         self.choice.set_options(options, value=next(iter(options), None))
 
@@ -239,10 +239,10 @@ class LivePreview:
             background_tasks.create(run.io_bound(shutil.rmtree, self.folder, True))
 
 
-def _rows(project: Project, table: str) -> dict[int, _Row]:
+def rows_in(project: Project, table: str) -> dict[int, Row]:
     """The tomograms of a table; none where it cannot be read."""
     try:
         tomograms = TomogramTable.read(project.allowed(table)).tomograms if table else ()
     except InputError:
         return {}
-    return {one.index: _Row(one.name, tilt_sectors(one), one.pixel_size) for one in tomograms}
+    return {one.index: Row(one.name, tilt_sectors(one), one.pixel_size) for one in tomograms}
