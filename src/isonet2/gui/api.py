@@ -18,6 +18,7 @@ KINDS = {
     ".csv": "text/csv",
     ".txt": "text/plain; charset=utf-8",
     ".yaml": "text/plain; charset=utf-8",
+    ".star": "text/plain; charset=utf-8",
 }
 """Files that are handed out as they are, by ending; none of them can hold a script that runs."""
 

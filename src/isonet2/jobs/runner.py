@@ -25,6 +25,7 @@ from isonet2.data.run_folder import CANCEL, CLAIM, STATE, attempts
 from isonet2.errors import InputError
 from isonet2.jobs import descendants, gpus, start
 from isonet2.jobs.lanes import LOCAL
+from isonet2.jobs.methods import keep_table, write_methods
 from isonet2.jobs.records import (
     BEAT,
     Job,
@@ -90,7 +91,13 @@ class Runner:
                 return self._end("failed", wrong)
             if (self.job.folder / CANCEL).exists():
                 return self._end("cancelled", "cancelled before it began")
-            return self._through()
+            with suppress(OSError, InputError):
+                keep_table(self.job)
+            status = self._through()
+            if self._record["status"] == "succeeded":
+                with suppress(OSError, InputError):
+                    write_methods(self.job)
+            return status
         except (OSError, InputError) as error:
             return self._end("failed", f"could not be run: {error}")
 

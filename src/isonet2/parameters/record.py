@@ -22,6 +22,11 @@ from isonet2.parameters.words import fold, in_words
 Model = TypeVar("Model", bound=Parameters)
 
 FILE_NAME = "params.yaml"
+CITED = (
+    "Liu, Y.-T. et al. Isotropic reconstruction for electron tomography with deep learning. "
+    "Nature Communications 13, 6482 (2022)."
+)
+"""What a paper cites that uses the program."""
 _RESERVED = ("command", "version", "made")
 LEFT = 60.0
 """Seconds after which nobody writes a record any more."""
@@ -42,6 +47,18 @@ def package_version() -> str:
 def how(parameters: Parameters) -> dict[str, Any]:
     """What parameters say of how a result is made, without which, where and when."""
     return parameters.model_dump(mode="json", exclude={*_ANYHOW, *_PLACES})
+
+
+def told_apart(values: Mapping[str, Any], model: type[Parameters]) -> dict[str, Any]:
+    """Of values of a record, those that say how results are made and are not the default."""
+    fields = model.model_fields
+    return {
+        name: value
+        for name, value in values.items()
+        if name in fields
+        and name not in (*_ANYHOW, *_PLACES)
+        and (fields[name].is_required() or value != fields[name].default)
+    }
 
 
 def write_parameters(

@@ -6,14 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from isonet2.data.files import atomic_path
+from isonet2.data.run_folder import METHODS
 from isonet2.parameters import package_version
+from isonet2.parameters.record import CITED
 
-FILE_NAME = "methods.txt"
 LIBRARIES = ("torch", "numpy")
-CITED = (
-    "Liu, Y.-T. et al. Isotropic reconstruction for electron tomography with deep learning. "
-    "Nature Communications 13, 6482 (2022)."
-)
 
 
 def write_methods(folder: Path, command: str, sentences: Sequence[str]) -> Path:
@@ -38,7 +35,7 @@ def write_methods(folder: Path, command: str, sentences: Sequence[str]) -> Path:
         f"This was done with IsoNet2 {package_version()} (command {command}; Python "
         f"{platform.python_version()}, {libraries}) [1]."
     )
-    path = folder / FILE_NAME
+    path = folder / METHODS
     with atomic_path(path) as temporary:
         text = f"{' '.join([*sentences, by])}\n\n[1] {CITED}\n"
         temporary.write_text(text, encoding="utf-8")

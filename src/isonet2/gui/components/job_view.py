@@ -11,6 +11,7 @@ from isonet2.gui.components.curves import Curves
 from isonet2.gui.components.job_actions import JobActions
 from isonet2.gui.components.job_notes import JobNotes
 from isonet2.gui.components.log_view import LogView
+from isonet2.gui.components.methods_view import MethodsView
 from isonet2.gui.components.outside import ask_to_confirm
 from isonet2.gui.components.parameters_view import ParametersView
 from isonet2.gui.components.preview_view import PreviewView
@@ -92,6 +93,8 @@ class JobView:
             str(o.number): f"{o.number} {o.name or o.place}" for o in jobs if o.kind == job.kind
         }
         ParametersView(self.jobs, job, {n: words for n, words in others.items() if n != key})
+        if not self.project.outside([job.results]):
+            MethodsView(job)
         JobNotes(self.jobs, job)
 
     def _show_run(self, name: str) -> None:
