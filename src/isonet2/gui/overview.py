@@ -88,19 +88,27 @@ def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
     return Entry(key, title, place, told.command, told.state, line, part)
 
 
+def follows(jobs: Sequence[Job]) -> dict[int, set[int]]:
+    """For each job by number, those that it follows: it waits for them, or reads what they make."""
+    makers: dict[Path, list[int]] = {}
+    for job in jobs:
+        makers.setdefault(job.results, []).append(job.number)
+    known = {job.number for job in jobs}
+    found = {}
+    for job in jobs:
+        read = {place for told in job.inputs for place in (Path(told), *Path(told).parents)}
+        earlier = {number for place in read & makers.keys() for number in makers[place]}
+        earlier |= known.intersection(job.after)
+        found[job.number] = {number for number in earlier if number < job.number}
+    return found
+
+
 def chain(job: Job, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Jobs that one follows, by waiting for them or by what it reads; and those that follow it."""
+    """Jobs that one follows, and those that follow it."""
+    earlier = follows(jobs)
     return (
-        [other for other in jobs if _follows(job, other)],
-        [other for other in jobs if _follows(other, job)],
-    )
-
-
-def _follows(later: Job, earlier: Job) -> bool:
-    if later.number <= earlier.number:
-        return False
-    return earlier.number in later.after or any(
-        Path(path).is_relative_to(earlier.results) for path in later.inputs
+        [other for other in jobs if other.number in earlier[job.number]],
+        [other for other in jobs if job.number in earlier[other.number]],
     )
 
 

@@ -17,6 +17,7 @@ from isonet2.gui.components.parameters_view import ParametersView
 from isonet2.gui.components.preview_view import PreviewView
 from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
+from isonet2.gui.graph import drawn, family
 from isonet2.gui.links import see
 from isonet2.gui.overview import (
     RUN,
@@ -82,6 +83,7 @@ class JobView:
             self.standing = Standing()
             _chain(job, jobs)
             self.actions = JobActions(self.project, self.changed)
+        _graph(job, jobs)
         trained = {
             str(other.results): f"{other.number} {other.name or other.place}"
             for other in jobs
@@ -150,6 +152,17 @@ def _chain(job: Job, jobs: list[Job]) -> None:
                 for other in others:
                     name = f"{other.place} {other.name}".strip()
                     ui.link(name, f"/jobs?job={other.number}")
+
+
+def _graph(job: Job, jobs: list[Job]) -> None:
+    """The job among those before and after it, where there are any."""
+    related = family(job, jobs)
+    if len(related) > 1:
+        with (
+            ui.expansion(t("graph.title"), icon="account_tree").classes("isonet-card isonet-fold"),
+            ui.element("div").classes("isonet-wide-graph"),
+        ):
+            ui.html(drawn(related, job.number, address), sanitize=False)
 
 
 def _nothing(text: str) -> None:
