@@ -242,7 +242,8 @@ class PreviewFile:
     volume: Path | None
 
 
-_PREVIEW = re.compile(r"(?P<name>.+)_epoch(?P<epoch>\d+)")
+_PREVIEW = re.compile(r"(?P<name>.+)_epoch_?(?P<epoch>\d+)")
+"""As we name pictures, and as the published program does."""
 _VOLUMES = (".mrc", ".rec", ".tif", ".h5", ".zarr")
 
 

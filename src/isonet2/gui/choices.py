@@ -8,6 +8,7 @@ from isonet2.data.run_folder import networks
 from isonet2.data.star import find_table
 from isonet2.errors import InputError
 from isonet2.gui.forms import Form
+from isonet2.gui.old_app import old_jobs
 from isonet2.gui.overview import TRAININGS
 from isonet2.gui.project import Project
 from isonet2.gui.words import t
@@ -54,6 +55,11 @@ def trained(project: Project) -> dict[str, str]:
         (told.started, folder, project.told(folder), None)
         for folder, told in jobs.runs(known)
         if told.command in TRAININGS
+    ]
+    runs += [
+        (old.changed, old.folder, f"{old.place} (IsoApp)", None)
+        for old in old_jobs(project.folder)
+        if old.kind in TRAININGS
     ]
     found: dict[str, str] = {}
     for _, folder, words, job in sorted(runs, key=lambda run: run[0], reverse=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isonet2.data.progress import Progress
+from isonet2.gui.old_app import OldJob, old_jobs
 from isonet2.gui.run_files import recorded
 from isonet2.gui.words import dictionary, language, t
 from isonet2.jobs import Job, Jobs
@@ -15,6 +16,8 @@ from isonet2.jobs.descendants import below, memory_of
 TRAININGS = frozenset({"denoise", "refine"})
 RUN = "run:"
 """Beginning of the key of a run that was started in a terminal; its folder and start follow."""
+OLD = "app:"
+"""Beginning of the key of a job of IsoApp; its number follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,11 @@ class Entry:
 
 
 def entries(jobs: Jobs) -> list[Entry]:
-    """All jobs and runs, the newest first."""
+    """All jobs and runs, those of IsoApp too, the newest first."""
     known = jobs.list()
     listed = [(job.submitted, entry_of_job(job)) for job in known]
     listed += [(at.started, entry_of_run(jobs, place, at)) for place, at in jobs.runs(known)]
+    listed += [(job.changed, entry_of_old(job)) for job in old_jobs(jobs.project)]
     return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
 
 
@@ -86,6 +90,13 @@ def entry_of_run(jobs: Jobs, folder: Path, told: Progress) -> Entry:
     part = (told.part or 0.0) if told.state == "running" else -1.0
     key = f"{RUN}{place}@{told.started:.0f}"
     return Entry(key, title, place, told.command, told.state, line, part)
+
+
+def entry_of_old(job: OldJob) -> Entry:
+    """The line of a job of IsoApp."""
+    title = f"{job.name or job.kind} (IsoApp)"
+    line = job.reason or (clock(job.changed) if job.changed else "")
+    return Entry(f"{OLD}{job.number}", title, job.place, job.kind, job.status, line, -1.0)
 
 
 def follows(jobs: Sequence[Job]) -> dict[int, set[int]]:

@@ -19,19 +19,22 @@ from isonet2.gui.components.results_view import ResultsView
 from isonet2.gui.components.standing import Standing
 from isonet2.gui.graph import drawn, family
 from isonet2.gui.links import see
+from isonet2.gui.old_app import OldJob, old_job
 from isonet2.gui.overview import (
+    OLD,
     RUN,
     TRAININGS,
     Entry,
     chain,
     entry_of_job,
+    entry_of_old,
     entry_of_run,
     folder_of_run,
     memory_words,
 )
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
-from isonet2.gui.shell import address
+from isonet2.gui.shell import address, may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 
@@ -68,6 +71,8 @@ class JobView:
                 _nothing(t("jobs.choose"))
             elif key.startswith(RUN):
                 self._show_run(folder_of_run(key))
+            elif key.startswith(OLD):
+                await self._show_old(key)
             else:
                 await self._show_job(key)
         await self.look()
@@ -111,6 +116,22 @@ class JobView:
         for log in sorted(folder.glob("*log*.txt"))[:1]:
             LogView(log)
 
+    async def _show_old(self, key: str) -> None:
+        try:
+            job = await asyncio.to_thread(old_job_of, self.project, key)
+        except InputError as error:
+            _nothing(str(error))
+            return
+        with ui.element("section").classes("isonet-card"):
+            self.standing = Standing()
+            if may_act():
+                target = f"/{job.kind}?old={job.number}"
+                copy = ui.button(t("act.clone"), icon="content_copy")
+                copy.on_click(lambda: ui.navigate.to(target))
+                copy.props("outline dense no-caps").classes("q-mt-sm").mark("act-clone")
+        self._files(job.kind, job.folder, {})
+        LogView(job.log)
+
     def _files(self, kind: str, folder: Path, trained: dict[str, str]) -> None:
         """What the command makes for people to look at."""
         if folders := self.project.outside([folder]):
@@ -139,8 +160,16 @@ class JobView:
         if self.key.startswith(RUN):
             runs = [entry_of_run(self.jobs, folder, told) for folder, told in self.jobs.runs()]
             return {entry.key: entry for entry in runs}[self.key], None, ()
+        if self.key.startswith(OLD):
+            return entry_of_old(old_job_of(self.project, self.key)), None, ()
         job = self.jobs.show(int(self.key))
         return entry_of_job(job), job, memory_words(job)
+
+
+def old_job_of(project: Project, key: str) -> OldJob:
+    """The job of IsoApp that a key means; InputError for none."""
+    number = key.removeprefix(OLD)
+    return old_job(project.folder, int(number) if number.isdecimal() else 0)
 
 
 def _chain(job: Job, jobs: list[Job]) -> None:

@@ -9,6 +9,7 @@ from isonet2.gui.choices import network_of, offered, tables, trained
 from isonet2.gui.components.form_view import FormView
 from isonet2.gui.components.submit_bar import SubmitBar
 from isonet2.gui.forms import STEPS, Form
+from isonet2.gui.old_app import old_job
 from isonet2.gui.overview import parameters_of
 from isonet2.gui.pace import regularly
 from isonet2.gui.project import Project
@@ -27,17 +28,23 @@ def register(project: Project) -> None:
             clone: int | None = None,
             model_of: int | None = None,
             resume: bool = False,
+            old: int | None = None,
             step: str = step,
         ) -> None:
             form = Form(step, project.settings.get(f"form.{step}"))
-            problem = await asyncio.to_thread(_begin, project, form, clone, model_of, resume)
+            problem = await asyncio.to_thread(_begin, project, form, clone, model_of, resume, old)
             await _page(project, form, problem)
 
         ui.page(f"/{step}")(page)
 
 
 def _begin(
-    project: Project, form: Form, clone: int | None, model_of: int | None, resume: bool
+    project: Project,
+    form: Form,
+    clone: int | None,
+    model_of: int | None,
+    resume: bool,
+    old: int | None,
 ) -> str:
     """Fill the form with what was asked for in the address, and the table that there is.
 
@@ -63,6 +70,8 @@ def _begin(
             job = jobs.show(model_of)
             form.texts["model"] = network_of(project, job)
             form.texts["star_file"] = str(job.parameters.get("star_file", form.texts["star_file"]))
+        if old is not None:
+            form.take(old_job(project.folder, old).parameters)
     except InputError as error:
         return str(error)
     return ""
