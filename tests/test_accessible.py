@@ -10,9 +10,11 @@ from browser import browsing, served
 from isonet2.data.star import write_table
 from isonet2.data.volumes import write_volume
 from isonet2.gui.shell import SECTIONS
+from isonet2.jobs import Jobs, start
 
 pytestmark = pytest.mark.slow
 PAGES = sorted({address for entries in SECTIONS.values() for _, address, _ in entries})
+JOB = "/jobs?job=1"
 FOCUSED = """() => {
   const one = document.activeElement;
   one.dataset.visited = "1";
@@ -33,6 +35,11 @@ def server(tmp_path_factory):
     write_volume(folder / "noise.mrc", noise, voxel_size=10.0, label="test")
     columns = {"rlnIndex": [1], "rlnTomoName": ["noise.mrc"], "rlnDefocus": [30000.0]}
     write_table(folder / "tomograms.star", pd.DataFrame(columns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "dispatcher", lambda project: None)
+        Jobs(folder).submit_program(["true"], name="the first")
+        Jobs(folder).submit_program(["true"], after=(1,))
+        Jobs(folder).edit(1, starred=True, tags=["good", "old"])
     with served(folder) as (address, client):
         yield address, client
 
@@ -44,10 +51,13 @@ def test_axe_finds_nothing_serious_and_nothing_lies_beside_a_small_window(server
     address, client = server
     found = {}
     with browsing(client, address, "/", width=1024, height=768, scheme=scheme) as page:
-        for one in PAGES:
+        for one in (*PAGES, JOB):
             page.goto(f"{address}{one}")
             page.locator("h1").first.wait_for()
             page.wait_for_timeout(1500)
+            if one == JOB:
+                page.get_by_text("Which job follows which").click()
+                page.locator(".isonet-graph").wait_for()
             page.evaluate(axe)
             answer = page.evaluate("axe.run()")
             bad = [
