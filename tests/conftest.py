@@ -1,5 +1,6 @@
 """What several tests share: a small specimen with known physics, made by code, and tables."""
 
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,9 @@ from isonet2.physics.wedge import measured
 from isonet2.training.tomogram import Source
 
 torch.set_num_threads(1)
+# what is started by tests hears of Ctrl-C and of a closed window, also where the tests do not
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SECTORS = ((-60.0, 60.0),)
 

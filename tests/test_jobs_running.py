@@ -354,8 +354,7 @@ def test_on_a_disk_that_is_full_a_job_fails_and_goes_well_when_there_is_room(sma
 
 def test_a_job_outlives_the_window_that_started_it(jobs):
     """The terminal is closed: all of its session hears of it, and then is killed."""
-    submit = "from isonet2.jobs import Jobs; import signal, time\n"
-    submit += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # also where the tests ignore it
+    submit = "from isonet2.jobs import Jobs; import time\n"
     submit += f"Jobs('.').submit_program({python(SAVES.replace('60', '6'))!r}); time.sleep(60)"
     window = subprocess.Popen(python(submit), cwd=jobs.project, start_new_session=True)
     soon(jobs.list)
