@@ -15,6 +15,8 @@ from star_files import HALVES, OURS, RELION, SERIES, put
 from isonet2.data.star import TomogramTable, update, write_table
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.data.voxels import statistics
+from isonet2.gui.project import Project
+from isonet2.jobs import start
 from isonet2.opening.halves import Half
 from isonet2.parameters import COMMANDS
 from isonet2.physics.ctf import ContrastTransfer
@@ -138,3 +140,17 @@ def wide_star(star, tmp_path):
         write_volume(wide, np.concatenate([values, -values], 1), voxel_size=10.0, label="test")
         update(star, 1, {column: wide})
     return star
+
+
+@pytest.fixture
+def place(project, monkeypatch):
+    """A project of the pages with two pairs of halves, and nobody's settings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(project / "config"))
+    return Project.at(project)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Jobs are made and never begin."""
+    monkeypatch.setattr(start, "dispatcher", lambda project: None)
+    monkeypatch.setattr(start, "runner", lambda folder: None)

@@ -69,3 +69,11 @@ def put(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def pairs(folder):
+    """A table of the two pairs of halves of the fixture `project`."""
+    text = OURS.replace("avg/TS_01_EVN_full.mrc", "None").replace('"', "")
+    for half in ("EVN", "ODD"):
+        text = text.replace(f"my {half}/TS 03", f"{half}/TS_03")
+    return put(folder / "tomograms.star", text)

@@ -6,7 +6,7 @@ import pytest
 from gui_app import visit
 from job_helpers import ended, offer
 from nicegui import ui
-from star_files import OURS, put
+from star_files import pairs, put
 
 from isonet2.gui.project import Project
 from isonet2.jobs import Jobs, gpus, start
@@ -28,18 +28,10 @@ def jobs(project, monkeypatch):
     """Jobs of a project with a table of two tomograms in halves."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(project / "config"))
     offer(monkeypatch, project / "locks", "")
-    text = OURS.replace("avg/TS_01_EVN_full.mrc", "None").replace('"', "")
-    for half in ("EVN", "ODD"):
-        text = text.replace(f"my {half}/TS 03", f"{half}/TS_03")
-    put(project / "tomograms.star", text.replace("m/03.mrc", "None"))
+    table = pairs(project)
+    put(table, table.read_text().replace("m/03.mrc", "None"))
     yield Jobs(project)
     gpus.visible.cache_clear()
-
-
-@pytest.fixture
-def quiet(monkeypatch):
-    """Jobs are made and never begin."""
-    monkeypatch.setattr(start, "dispatcher", lambda project: None)
 
 
 def test_a_job_keeps_its_table_and_leaves_a_paragraph(jobs):

@@ -11,6 +11,7 @@ from typing import Any
 
 from isonet2.data.run_folder import LOG
 from isonet2.errors import InputError
+from isonet2.jobs.records import InFolder
 from isonet2.parameters.base import meant
 from isonet2.parameters.commands import COMMANDS
 
@@ -24,7 +25,7 @@ _LAST = re.compile(rb"Process exited with code (\S+)\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class OldJob:
+class OldJob(InFolder):
     """One job of IsoApp.
 
     Attributes
@@ -52,16 +53,6 @@ class OldJob:
     reason: str
     changed: float
     parameters: Mapping[str, Any]
-
-    @property
-    def place(self) -> str:
-        """Its folder as people name it."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
-
-    @property
-    def log(self) -> Path:
-        """All that the command said."""
-        return self.folder / LOG
 
 
 def old_jobs(project: Path) -> list[OldJob]:

@@ -28,8 +28,25 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"
 ENDED = ("succeeded", "failed", "cancelled", "lost", "skipped")
 
 
+class InFolder:
+    """What lies in a folder of its own below that of its kind."""
+
+    __slots__ = ()
+    folder: Path
+
+    @property
+    def place(self) -> str:
+        """Its folder as people name it: `refine/job007`."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def log(self) -> Path:
+        """File of all that the command says."""
+        return self.folder / LOG
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(InFolder):
     """One job as its files have it now.
 
     Attributes
@@ -121,16 +138,6 @@ class Job:
     def has_ended(self) -> bool:
         """Whether nothing more happens to it by itself."""
         return self.status in ENDED
-
-    @property
-    def place(self) -> str:
-        """Its folder as people name it: `refine/job007`."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
-
-    @property
-    def log(self) -> Path:
-        """File of all that the command says."""
-        return self.folder / LOG
 
     def progress(self) -> Progress | None:
         """What the command tells of itself; None before it does, or where it never does."""

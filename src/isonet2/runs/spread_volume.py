@@ -16,7 +16,7 @@ from isonet2.physics.tiling import AxisTiling
 from isonet2.prediction.restoring import restore
 from isonet2.runs.candidate import Candidate, facts_of
 from isonet2.runs.subject import Subject
-from isonet2.trust.spread import Spreading, smoothed
+from isonet2.trust.spread import SMOOTH, Spreading, smoothed
 from isonet2.types import Block, Region
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def pool_spreads(spreads: Sequence[Path], means: Sequence[Path], path: Path) -> 
 
 def _between(means: Sequence[Volume], region: Region) -> Block:
     """Variance of volumes in a slab, smoothed over its neighbours too."""
-    rows = region[0]
-    low, high = max(rows.start - 1, 0), min(rows.stop + 1, means[0].shape[0])
+    rows, reach = region[0], SMOOTH // 2
+    low, high = max(rows.start - reach, 0), min(rows.stop + reach, means[0].shape[0])
     seen = torch.from_numpy(np.stack([one.read((slice(low, high), *region[1:])) for one in means]))
     smooth: Block = smoothed(seen.var(0)[None, None])[0, 0].numpy()
     return smooth[rows.start - low : rows.stop - low]
