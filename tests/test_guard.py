@@ -1,9 +1,12 @@
 """Requests as an attacker, a proxy or a colleague would send them, one row of the table each."""
 
 import asyncio
+from contextlib import nullcontext
 
 import httpx
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from isonet2.gui.guard import HEADERS, ROLE, SECONDS, TRIES, Access, Guard
 
@@ -62,6 +65,33 @@ def connect(guard, headers, path="/_nicegui_ws/socket.io/", cookie=None):
     scope = {"type": "websocket", "path": path, "query_string": b"", "headers": raw}
     asyncio.run(guard(scope, receive, send))
     return said[0]["type"] == "websocket.accept"
+
+
+async def passed_on(request, call_next):
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_browser_that_leaves_before_the_answer_is_no_error(leaves):
+    """Where it stays, a fault of the application is raised as ever."""
+
+    async def application(scope, receive, send):
+        assert (await receive())["type"] == ("http.disconnect" if leaves else "http.request")
+
+    async def receive():
+        return {"type": "http.disconnect" if leaves else "http.request"}
+
+    async def send(message):
+        assert message.get("status", 500) == 500
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/file", "query_string": b"",
+        "headers": [(b"host", b"localhost:8765"), (b"authorization", f"Bearer {TOKEN}".encode())],
+    }  # fmt: skip
+    stack = ServerErrorMiddleware(BaseHTTPMiddleware(application, passed_on))
+    guard = Guard(stack, Access(TOKEN))
+    with nullcontext() if leaves else pytest.raises(RuntimeError, match="No response"):
+        asyncio.run(guard(scope, receive, send))
 
 
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/api/slices", "/_nicegui/x.js"])

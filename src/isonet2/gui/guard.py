@@ -105,7 +105,7 @@ class Guard:
             await _refuse(scope, receive, send, 403, "This token opens the pages for reading only.")
             return
         scope[ROLE] = role
-        await self.app(scope, receive, _with_headers(send))
+        await _hand_on(self.app, scope, receive, _with_headers(send))
 
     def _set_prefix(self, scope: Scope) -> None:
         """Say where the application stands, whether or not the proxy kept the prefix."""
@@ -274,6 +274,31 @@ async def _respond(send: Send, status: int, text: str, headers: Iterable[tuple[s
     raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in told.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _hand_on(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let the application answer; a browser that left before that is no error.
+
+    Starlette stops a file that nobody waits for any more, and its middlewares then miss a response.
+    """
+    left, answered = False, False
+
+    async def receiving() -> MutableMapping[str, Any]:
+        nonlocal left
+        message = await receive()
+        left = left or message["type"] == "http.disconnect"
+        return message
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        nonlocal answered
+        answered = answered or not left
+        await send(message)
+
+    try:
+        await app(scope, receiving, sending)
+    except RuntimeError:
+        if answered or not left:
+            raise
 
 
 def _with_headers(send: Send) -> Send:
