@@ -149,7 +149,13 @@ def test_tilts_with_a_gap_are_two_sectors(tomogram):
 def test_the_words_of_the_viewer_are_those_that_its_script_asks_for():
     text = SCRIPT.read_text(encoding="utf-8")
     asked = set(re.findall(r"this\.texts\.(\w+)", text)) - {"texts"}
-    asked |= set(re.findall(r'"((?:does|key)_\w+)', text)) | {"xy", "xz", "yz", "power", "all"}
+    asked |= set(re.findall(r'"((?:does_|key_|film[A-Z])\w*)', text)) | {
+        "xy",
+        "xz",
+        "yz",
+        "power",
+        "all",
+    }
     asked |= {"playing", "invert", "mask", "cross", "save", "larger", "smaller"}
     for language in LANGUAGES:
         known = {key[7:] for key in dictionary(language) if key.startswith("viewer.")}

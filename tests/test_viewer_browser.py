@@ -198,6 +198,36 @@ def test_a_picture_is_saved_with_scale_bar_and_words(viewer):
     assert foot.min() < 80
 
 
+def test_a_film_is_chosen_made_and_saved_and_can_be_stopped(viewer):
+    from PIL import Image
+
+    ready(viewer)
+    viewer.locator(".iv-side select").nth(1).select_option(label="corrected: negative.mrc")
+    ready(viewer)
+    viewer.get_by_role("button", name="Film", exact=True).click()
+    window = viewer.get_by_role("dialog", name="Film")
+    window.get_by_text("24 pictures of 480 x 343 pixels, 1.6 s").wait_for()
+    window.get_by_label("Shows").select_option("beside")
+    window.get_by_label("Panel").select_option("y")
+    window.get_by_label("To slice").fill("10")
+    window.get_by_label("Longer edge").fill("112")
+    window.get_by_text("10 pictures of 224 x 48 pixels, 0.7 s").wait_for()
+    with viewer.expect_download() as waiting:
+        window.get_by_role("button", name="Make and save").click()
+    assert waiting.value.suggested_filename == "blocks_y.gif"
+    with Image.open(waiting.value.path()) as film:
+        assert (film.n_frames, film.size) == (10, (224, 48))
+    window.get_by_text("The film was saved: ").wait_for()
+    viewer.route("**/api/volumes/film*", lambda route: None)
+    window.get_by_role("button", name="Make and save").click()
+    window.get_by_role("button", name="Close").click()
+    viewer.get_by_role("button", name="Film", exact=True).click()
+    viewer.wait_for_function("!window.__viewer.filmButton.disabled")
+    viewer.route("**/api/volumes/film*", lambda route: route.abort())
+    window.get_by_role("button", name="Make and save").click()
+    window.get_by_text("The film broke off").wait_for()
+
+
 COPIED = """async () => {
   const [item] = await navigator.clipboard.read();
   const picture = await createImageBitmap(await item.getType("image/png"));

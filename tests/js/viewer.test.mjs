@@ -204,3 +204,16 @@ test("of wishes that come while one is served only the newest is served next", a
   assert.deepEqual(served, [1, 4, 9]);
   assert.ok(!latest.idle);
 });
+
+test("a film is planned by its slices, its longer edge and its rate", () => {
+  const wish = { kind: "slices", axis: "z", first: 1, last: 100, step: 3, rate: 10, edge: 400 };
+  assert.deepEqual(viewer.filmPlan(wish, [200, 100]), {
+    frames: 34, width: 400, height: 200, seconds: 3.4, bytes: 0.75 * 34 * 400 * 200,
+  });
+  assert.equal(viewer.filmPlan({ ...wish, first: 100, last: 1 }, [200, 100]).frames, 34);
+  const beside = viewer.filmPlan({ ...wish, kind: "beside" }, [100, 200]);
+  assert.deepEqual([beside.width, beside.height], [400, 400]);
+  assert.equal(viewer.filmPlan({ ...wish, kind: "border" }, [1, 1]).seconds, 4);
+  assert.equal(viewer.megabytes(2_340_000), "2.3 MB");
+  assert.equal(viewer.megabytes(23_400_000), "23 MB");
+});

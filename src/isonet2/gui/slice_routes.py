@@ -1,4 +1,4 @@
-"""The volumes that pages show, over HTTP: what a file is, its slices, its power spectrum.
+"""The volumes that pages show, over HTTP: what a file is, slices, power spectrum, films.
 
 Every route is a plain function, which the server runs in a thread: no file is read on the event
 loop. Pictures go out as they are: to compress noise takes longer than to send it.
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi.responses import StreamingResponse
 
 from isonet2.errors import InputError, sentence
+from isonet2.gui.film import Film, Movie
 from isonet2.gui.slices import Axis, Bytes
 from isonet2.gui.volume_store import Look, VolumeStore
 
@@ -56,6 +58,26 @@ def slice_routes(store: VolumeStore, check: Check) -> APIRouter:
     @router.get("/spectrum")
     def spectrum(path: str, version: str) -> Response:
         return picture(store.spectrum(_look(store, check, path, False, version)), 1)
+
+    @router.get("/film")
+    def film(asked: Annotated[Film, Query()]) -> StreamingResponse:
+        looks = [_look(store, check, asked.path, False, asked.version)]
+        if asked.second:
+            looks.append(_look(store, check, asked.second, False, asked.second_version))
+        try:
+            movie = Movie(store, asked, *looks)
+            expected = movie.expected()
+        except (InputError, OSError, ValueError) as error:
+            raise HTTPException(400, str(error)) from None
+        told = {"X-Frames": str(len(movie.frames)), "X-Bytes": str(expected)}
+        size = "{},{}".format(*movie.size)
+        headers = {
+            **told,
+            "X-Size": size,
+            "Content-Encoding": "identity",
+            "Cache-Control": "no-store",
+        }
+        return StreamingResponse(movie.stream(), media_type="image/gif", headers=headers)
 
     return router
 

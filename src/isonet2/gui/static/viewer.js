@@ -217,9 +217,28 @@ export function short(value) {
 }
 
 /** A name for a picture of something. */
-export function pictureName(name, place) {
+export function pictureName(name, place, ending = "png") {
   const stem = name.replace(/\.[^.]+$/, "").replace(/[^\p{L}\p{N}._-]+/gu, "_") || "volume";
-  return `${stem}_${place}.png`;
+  return `${stem}_${place}.${ending}`;
+}
+
+/**
+ * What a film will be: frames, pixels and, for noise as tomograms have it, bytes.
+ *
+ * @param {string} kind "slices", "beside" or "border", which sweeps through one slice for four seconds
+ * @param {number[]} sides voxels to the right and upward in a slice, of which the longer gets `edge` pixels
+ */
+export function filmPlan({ kind, first, last, step, rate, edge }, sides) {
+  const frames = kind === "border" ? Math.max(2, 4 * rate) : Math.floor(Math.abs(last - first) / step) + 1;
+  const scale = edge / Math.max(...sides);
+  const [width, height] = sides.map((side) => Math.max(1, Math.round(side * scale)));
+  const pixels = [kind === "beside" ? 2 * width : width, height];
+  return { frames, width: pixels[0], height, seconds: frames / rate, bytes: 0.75 * frames * pixels[0] * height };
+}
+
+/** Bytes in words. */
+export function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }
 
 /** Words with {names} filled in. */
@@ -309,6 +328,9 @@ async function pictureOf(response) {
   return { rows, columns, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
+/** The last byte of a film that is whole. */
+const FILM_END = 0x3b;
+
 /** An answer that is no picture; `status` is the server's, 0 where it did not answer. */
 export class Refused extends Error {
   constructor(status, message) {
@@ -323,12 +345,13 @@ class Server {
     this.base = base;
     this.bytesPerMs = 1e5;
   }
-  async #get(route, values) {
+  async #get(route, values, signal = undefined) {
     const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined));
     let response;
     try {
-      response = await fetch(`${this.base}/${route}?${query}`, { credentials: "same-origin" });
-    } catch {
+      response = await fetch(`${this.base}/${route}?${query}`, { credentials: "same-origin", signal });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
       throw new Refused(0, "no answer");
     }
     if (response.ok) return response;
@@ -351,6 +374,21 @@ class Server {
   }
   async spectrum({ path, version }) {
     return pictureOf(await this.#get("spectrum", { path, version }));
+  }
+  /** A film as it is made; `told` hears of the bytes that are here and of those expected. */
+  async film(wish, signal, told) {
+    const response = await this.#get("film", wish, signal);
+    const parts = [];
+    const expected = Number(response.headers.get("X-Bytes"));
+    const reader = response.body.getReader();
+    for (let size = 0; ; told(size, expected)) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parts.push(value);
+      size += value.length;
+    }
+    const whole = parts.at(-1)?.at(-1) === FILM_END;
+    return whole ? new Blob(parts, { type: "image/gif" }) : null;
   }
 }
 
@@ -411,6 +449,10 @@ const STYLE = `
 .iv-keys h2 { margin: 0 0 10px; font-size: 17px; line-height: 1.3; font-weight: 600; }
 .iv-keys dl { display: grid; grid-template-columns: max-content 1fr; gap: 5px 18px; margin: 0 0 14px; }
 .iv-keys dt { font-weight: 600; } .iv-keys dd { margin: 0; color: var(--iv-soft); }
+.iv-film { width: 520px; }
+.iv-film progress { width: 100%; height: 8px; margin-bottom: 10px; accent-color: var(--iv-accent); }
+.iv-film .iv-row > span:first-child { flex: 0 0 150px; }
+.iv button:disabled { opacity: 0.5; cursor: default; }
 @media (max-width: 1100px) { .iv-side { flex: 1 1 100%; flex-direction: row; flex-wrap: wrap; }
   .iv-side > * { flex: 1 1 230px; } }
 `;
@@ -892,12 +934,15 @@ export class Viewer {
 
   /** Save the picture as a file. */
   async save() {
-    const blob = await this.#blob();
-    const link = make("a", { href: URL.createObjectURL(blob) });
-    link.download = pictureName(this.about.name, this.only === "all" ? `z${this.at.z + 1}` : this.only);
+    const place = this.only === "all" ? `z${this.at.z + 1}` : this.only;
+    this.#keep(await this.#blob(), pictureName(this.about.name, place));
+    this.say(this.texts.saved, false, 2500);
+  }
+
+  #keep(blob, name) {
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    this.say(this.texts.saved, false, 2500);
   }
 
   /** Put the picture on the clipboard, or save it where that is not allowed. */
@@ -908,6 +953,94 @@ export class Viewer {
     } catch {
       await this.save();
       this.say(this.texts.cannotCopy, false, 5000);
+    }
+  }
+
+  /** Choose what a film shows; the server makes it. */
+  askForFilm() {
+    if (!this.about) return;
+    this.filmKind.value = "slices";
+    this.filmKind.parentElement.style.display = this.other ? "" : "none";
+    this.filmAxis.value = this.only in DIRECTIONS ? this.only : "z";
+    this.#fillFilm();
+    this.films.showModal();
+  }
+
+  /** All slices of the chosen axis, so many that the film stays short. */
+  #fillFilm() {
+    const length = this.size[this.filmAxis.value];
+    const { first, last, step } = this.filmNumbers;
+    for (const one of [first, last, step]) one.max = length;
+    [first.value, last.value, step.value] = [1, length, Math.ceil(length / 200)];
+    this.#tellFilm();
+  }
+
+  /** What the film will be, as the dialog says it. */
+  #filmWish() {
+    const numbers = Object.entries(this.filmNumbers).map(([name, { value, min, max }]) =>
+      [name, Math.min(Number(max), Math.max(Number(min), Math.round(Number(value)) || Number(min)))]);
+    const wish = { kind: this.filmKind.value, axis: this.filmAxis.value, ...Object.fromEntries(numbers) };
+    if (wish.kind === "border") wish.first = wish.last = this.at[wish.axis] + 1;
+    return wish;
+  }
+
+  #tellFilm() {
+    const wish = this.#filmWish();
+    const [left, bottom, right, top] = this.#seen(wish.axis);
+    const [across, up] = DIRECTIONS[wish.axis].map((axis) => this.size[axis]);
+    const plan = filmPlan(wish, [(right - left) * across, (top - bottom) * up]);
+    const sizes = { ...plan, seconds: plan.seconds.toFixed(1), size: megabytes(plan.bytes) };
+    for (const row of this.filmRange) row.style.display = wish.kind === "border" ? "none" : "";
+    this.filmSaid.textContent = fill(this.texts.filmPlan, sizes);
+  }
+
+  /** The part of a slice that its panel shows, as fractions of it: left, bottom, right, top. */
+  #seen(axis) {
+    const box = this.boxes?.[axis];
+    if (!box) return [0, 0, 1, 1];
+    const [across, up] = DIRECTIONS[axis];
+    const ends = (one, room) => [0, room].map((pixel) =>
+      Math.min(1, Math.max(0, toVoxel(pixel, this.centre[one], this.scale, room) / this.size[one])));
+    const [[left, right], [bottom, top]] = [ends(across, box.width), ends(up, box.height)];
+    return [left, bottom, right, top];
+  }
+
+  /** Let the server make the film, and save it. */
+  async film() {
+    const wish = this.#filmWish();
+    const [left, bottom, right, top] = this.#seen(wish.axis);
+    const volume = (about) => {
+      const [low, high] = this.windows.get(about.path);
+      const name = this.spec.volumes.find(({ path }) => path === about.path)?.name ?? about.name;
+      return { path: about.path, version: about.version, low, high, name: name.slice(0, 80) };
+    };
+    const second = this.other ? volume(this.other) : {};
+    const asked = {
+      ...volume(this.about), ...wish, first: wish.first - 1, last: wish.last - 1,
+      left, bottom, right, top, split: this.split, invert: this.shows.invert, pixel: this.pixel ?? undefined,
+      second: second.path, second_version: second.version, second_low: second.low, second_high: second.high,
+      second_name: second.name,
+    };
+    this.filming = new AbortController();
+    this.filmButton.disabled = true;
+    this.filmBar.value = 0;
+    this.filmBar.hidden = false;
+    const told = (size, expected) => {
+      const percent = Math.min(99, Math.round((100 * size) / expected));
+      this.filmBar.value = percent;
+      this.filmSaid.textContent = fill(this.texts.filming, { percent, size: megabytes(size), all: megabytes(expected) });
+    };
+    try {
+      const blob = await this.server.film(asked, this.filming.signal, told);
+      if (!blob) throw new Refused(500, this.texts.filmBroken);
+      this.#keep(blob, pictureName(this.about.name, wish.kind === "border" ? wish.kind : wish.axis, "gif"));
+      this.filmSaid.textContent = fill(this.texts.filmed, { size: megabytes(blob.size) });
+    } catch (error) {
+      if (error.name === "AbortError") this.#tellFilm();
+      else this.filmSaid.textContent = error.status > 0 ? error.message : this.texts.filmBroken;
+    } finally {
+      this.filmBar.hidden = true;
+      this.filmButton.disabled = false;
     }
   }
 
@@ -1065,6 +1198,7 @@ export class Viewer {
   close() {
     this.closed = true;
     this.playing = false;
+    this.filming?.abort();
     this.observer.disconnect();
     this.themes.disconnect();
     document.removeEventListener("keydown", this.keydown);
@@ -1093,10 +1227,11 @@ export class Viewer {
     const side = make("div", { class: "iv-side" }, this.#volumeCard(), this.#positionCard(),
       this.#contrastCard(), this.#displayCard());
     this.keys = this.#keysDialog();
+    this.films = this.#filmDialog();
     this.root.classList.add("iv");
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", this.texts.viewer);
-    this.root.replaceChildren(main, side, this.keys);
+    this.root.replaceChildren(main, side, this.keys, this.films);
     this.keydown = (event) => {
       const here = this.root.contains(event.target);
       if (here || (event.target === document.body && window.__viewer === this)) this.#key(event);
@@ -1197,6 +1332,7 @@ export class Viewer {
       this.#button("+", () => this.enlarge(1.4), { "aria-label": larger, title: larger }),
       this.#button(this.texts.fit, () => this.fit()), this.playButton,
       this.#button(this.texts.save, () => this.save()), this.#button(this.texts.copy, () => this.copy()),
+      this.#button(this.texts.film, () => this.askForFilm()),
       this.#button(this.texts.help, () => this.keys.showModal()));
   }
 
@@ -1208,6 +1344,34 @@ export class Viewer {
     }
     const dialog = make("dialog", { class: "iv-keys", "aria-label": this.texts.help });
     dialog.append(make("h2", {}, this.texts.help), list, this.#button(this.texts.close, () => dialog.close()));
+    return dialog;
+  }
+
+  #filmDialog() {
+    const choice = (change, options) => {
+      const select = make("select", { onchange: change });
+      select.append(...options.map(([value, text]) => make("option", { value, textContent: this.texts[text] })));
+      return select;
+    };
+    const tell = () => this.#tellFilm();
+    this.filmKind = choice(tell, [["slices", "filmSlices"], ["beside", "filmBeside"], ["border", "filmBorder"]]);
+    this.filmAxis = choice(() => this.#fillFilm(), [["z", "xy"], ["y", "xz"], ["x", "yz"]]);
+    const number = (value, min, max) => make("input", { type: "number", value, min, max, oninput: tell });
+    this.filmNumbers = {
+      first: number(1, 1, 1), last: number(1, 1, 1), step: number(1, 1, 1),
+      edge: number(480, 64, 1080), rate: number(15, 1, 30),
+    };
+    const { first, last, step, edge, rate } = this.filmNumbers;
+    this.filmRange = [this.#row(this.texts.filmFrom, first), this.#row(this.texts.filmTo, last), this.#row(this.texts.filmStep, step)];
+    this.filmSaid = make("p", { role: "status", class: "iv-percent" });
+    this.filmBar = make("progress", { max: 100, hidden: true, "aria-label": this.texts.film });
+    this.filmButton = this.#button(this.texts.filmMake, () => this.film());
+    const stop = this.#button(this.texts.close, () => dialog.close());
+    const dialog = make("dialog", { class: "iv-keys iv-film", "aria-label": this.texts.film, onclose: () => this.filming?.abort() });
+    dialog.append(make("h2", {}, this.texts.film), this.#row(this.texts.filmWhat, this.filmKind),
+      this.#row(this.texts.filmAlong, this.filmAxis), ...this.filmRange,
+      this.#row(this.texts.filmEdge, edge), this.#row(this.texts.filmRate, rate),
+      this.filmSaid, this.filmBar, make("div", { class: "iv-buttons" }, this.filmButton, stop));
     return dialog;
   }
 
