@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gui_app import named, until, visit
 from job_helpers import offer, python
 
 from isonet2.data.star import TomogramTable, update
 from isonet2.data.volumes import open_volume, write_volume
+from isonet2.gui import open_in
 from isonet2.gui.components import run_settings
 from isonet2.gui.components.browser import Browser
 from isonet2.gui.pages.view import find
@@ -88,6 +90,53 @@ def test_offered_gpus_and_the_notification_are_kept_side_by_side(place, tmp_path
     assert chosen.gpus == ("1",)
     assert chosen.notify == (*python(code, told), "{status} of {name}")
     assert told.read_text() == "succeeded of Trial of the notification"
+
+
+def test_programs_that_show_volumes_are_chosen_and_a_missing_one_is_said(place, tmp_path):
+    (tmp_path / "my view").write_text("#!/bin/sh\n")
+    (tmp_path / "my view").chmod(0o755)
+    own = f"'{tmp_path}/my view' --in={{file}} {{file}} -x"
+    write_volume("a.mrc", np.zeros((8, 8, 8)), voxel_size=10.0, label="test")
+
+    async def steps(user):
+        await user.open("/view?path=a.mrc")
+        await user.should_see("Open in 3dmod")
+        await user.open("/settings")
+        await user.should_see("chimerax is not on the path of this server")
+        await user.should_see("Not offered.")
+        box = marked(user, "viewer-own")
+        box.set_value("my_view")
+        user.find(marker="save-viewers").click()
+        await until(lambda: box.error)
+        assert "write {file} where" in box.error
+        box.set_value("my_view '{file}")
+        user.find(marker="save-viewers").click()
+        await until(lambda: box.error and "quotes" in box.error)
+        assert place.user.get("viewers") is None
+        box.set_value(own)
+        marked(user, "viewer-3dmod").set_value("")
+        user.find(marker="save-viewers").click()
+        await until(lambda: place.user.get("viewers"))
+        assert box.error is None
+        await user.should_see(f"{tmp_path}/my view")
+        await user.open("/settings")
+        assert marked(user, "viewer-own").value == own
+        await user.open("/view?path=a.mrc")
+        await user.should_see("Open in my view")
+        await user.should_see("Open in napari")
+        await user.should_not_see("Open in 3dmod")
+        user.find("Open in my view").click()
+        await user.should_see(f"--in={place.folder}/a.mrc {place.folder}/a.mrc -x")
+
+    visit(place, steps)
+    assert place.user.get("viewers") == {"3dmod": "", "own": own}
+    words = open_in.offered(place.user)["my view"]
+    paths = [place.folder / "a b.mrc", place.folder / "$(c).mrc"]
+    assert open_in.command(words, paths) == [
+        f"{tmp_path}/my view", *(f"--in={path}" for path in paths), *map(str, paths), "-x",
+    ]  # fmt: skip
+    place.user.put("viewers", {"napari": "napari 'x", "own": ["no text"], "3dmod": 7})
+    assert list(open_in.offered(place.user)) == ["ChimeraX"]
 
 
 def test_files_that_a_table_names_outside_are_shown_once_their_folder_is_confirmed(star, place):

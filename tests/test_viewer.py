@@ -164,7 +164,7 @@ def test_the_words_of_the_viewer_are_those_that_its_script_asks_for():
 
 def test_programs_are_asked_for_in_words_that_no_path_can_break_out_of():
     paths = [Path("-quiet; touch pwned.mrc"), Path("a b.mrc")]
-    words = open_in.command("3dmod", paths)
+    words = open_in.command(("3dmod", "{file}"), paths)
     assert words == ["3dmod", str(paths[0].absolute()), str(paths[1].absolute())]
     assert open_in.as_text(["3dmod", "/a b/$(c).mrc"]) == "3dmod '/a b/$(c).mrc'"
 
@@ -172,11 +172,11 @@ def test_programs_are_asked_for_in_words_that_no_path_can_break_out_of():
 def test_a_program_starts_only_where_there_is_a_display_and_the_program(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert open_in.obstacle("napari") == "view.no_display"
+    assert open_in.obstacle(["napari"]) == "view.no_display"
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(open_in.shutil, "which", {"chimerax": "/usr/bin/chimerax"}.get)
-    assert open_in.obstacle("ChimeraX") is None
-    assert open_in.obstacle("3dmod") == "view.not_found"
+    assert open_in.obstacle(["chimerax", "{file}"]) is None
+    assert open_in.obstacle(["3dmod", "{file}"]) == "view.not_found"
 
 
 def test_the_page_shows_a_viewer_or_what_is_wrong(tomogram):

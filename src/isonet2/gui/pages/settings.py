@@ -1,4 +1,4 @@
-"""The page of settings: jobs, lanes, data folders, appearance, notifications, trash."""
+"""The page of settings: jobs, lanes, viewers, data folders, appearance, notifications, trash."""
 
 import asyncio
 from pathlib import Path
@@ -8,6 +8,7 @@ from nicegui import ui
 from isonet2.errors import InputError
 from isonet2.gui.components.lane_editor import LaneEditor
 from isonet2.gui.components.run_settings import RunSettings
+from isonet2.gui.components.viewer_settings import ViewerSettings
 from isonet2.gui.overview import bytes_in_words
 from isonet2.gui.project import Project
 from isonet2.gui.shell import THEMES, frame, heading, may_act, refuse
@@ -30,6 +31,7 @@ def register(project: Project) -> None:
             if may_act():
                 await RunSettings(project).show()
                 await _lanes(project)
+                await ViewerSettings(project).show()
                 _roots(project)
                 _look(project)
                 _notifications(project)

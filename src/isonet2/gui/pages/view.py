@@ -149,8 +149,8 @@ def _draw(project: Project, found: Found, problem: str) -> None:
         VolumeViewer(shown)
         chosen = [path for path in (shown.first, shown.second) if path is not None]
         with ui.row().classes("gap-2"):
-            for program in open_in.PROGRAMS:
-                _open_in(program, [project.allowed(path) for path in chosen])
+            for program, words in open_in.offered(project.user).items():
+                _open_in(program, words, [project.allowed(path) for path in chosen])
 
 
 def _choose(project: Project, found: Found) -> None:
@@ -188,24 +188,24 @@ def _is_volume(project: Project, path: str) -> bool:
         return False
 
 
-def _open_in(program: str, paths: list[Path]) -> None:
+def _open_in(program: str, words: tuple[str, ...], paths: list[Path]) -> None:
     """A button with the command that opens volumes in another program."""
-    words = open_in.as_text(open_in.command(program, paths))
+    text = open_in.as_text(open_in.command(words, paths))
     with ui.dialog() as dialog, ui.card().classes("isonet-paste"):
         ui.label(t("view.open_in", program=program)).classes("isonet-title")
-        ui.label(words).classes("isonet-command")
+        ui.label(text).classes("isonet-command")
         if program == "napari":
             ui.label(t("view.plugin")).classes("isonet-soft")
-        reason = open_in.obstacle(program)
+        reason = open_in.obstacle(words)
         if reason is not None:
-            ui.label(t(reason, program=program)).classes("isonet-soft")
+            ui.label(t(reason, program=words[0])).classes("isonet-soft")
         with ui.row().classes("w-full justify-end gap-2"):
             ui.button(t("command.cancel"), on_click=dialog.close).props("flat")
-            ui.button(t("command.copy"), icon="content_copy", on_click=lambda: _copy(words))
+            ui.button(t("command.copy"), icon="content_copy", on_click=lambda: _copy(text))
             if reason is None and may_act():
 
                 async def start() -> None:
-                    await run.io_bound(open_in.start, program, paths)
+                    await run.io_bound(open_in.start, words, paths)
                     dialog.close()
                     ui.notify(t("view.started", program=program))
 
