@@ -19,7 +19,7 @@ PIXEL = """place => {
   const viewer = window.__viewer, box = viewer.boxes[place.panel], ratio = window.devicePixelRatio;
   const [right, up] = {z: ["x", "y"], y: ["x", "z"], x: ["z", "y"]}[place.panel];
   const at = (voxel, axis, size) => (voxel + 0.5 - viewer.centre[axis]) * viewer.scale + size / 2;
-  const x = box.x + at(place[right], right, box.width);
+  const x = box.x + (place.beside ? viewer.shift : 0) + at(place[right], right, box.width);
   const y = box.y + box.height - at(place[up], up, box.height);
   return [...viewer.canvas.getContext("2d").getImageData(x * ratio, y * ratio, 1, 1).data];
 }"""
@@ -104,7 +104,7 @@ def test_three_slices_show_the_voxels_of_their_place(viewer):
 
 def test_wheel_keys_and_pointer_move_the_slices(viewer):
     at = ready(viewer)["at"]
-    pane = viewer.locator(".iv-pane[data-axis=z]")
+    pane = viewer.locator(".iv-pane[data-axis=z]").first
     box = pane.bounding_box()
     viewer.mouse.move(box["x"] + 20, box["y"] + 60)
     viewer.mouse.wheel(0, -100)
@@ -118,7 +118,7 @@ def test_wheel_keys_and_pointer_move_the_slices(viewer):
     for key, change in (("ArrowRight", {"x": 15}), ("ArrowDown", {"y": 29}), ("PageUp", {"z": 4})):
         viewer.keyboard.press(key)
         assert ready(viewer)["at"].items() >= change.items()
-    viewer.locator(".iv-pane[data-axis=x]").focus()
+    viewer.locator(".iv-pane[data-axis=x]").first.focus()
     viewer.keyboard.press("PageDown")
     assert ready(viewer)["at"]["x"] == 14
     assert pane.get_attribute("aria-valuetext") == "x-y slice, z 5 of 24"
@@ -135,13 +135,26 @@ def test_the_border_shows_one_volume_left_and_the_other_right(viewer):
     ready(viewer)
     assert [grey(viewer, "z", x=x, y=5) for x in (5, 50)] == [1, 5]
     handle = viewer.locator(".iv-border").bounding_box()
-    pane = viewer.locator(".iv-pane[data-axis=z]").bounding_box()
+    pane = viewer.locator(".iv-pane[data-axis=z]").first.bounding_box()
     viewer.mouse.move(handle["x"] + 9, handle["y"] + handle["height"] / 2)
     viewer.mouse.down()
     viewer.mouse.move(pane["x"] + 2, handle["y"] + 50)
     viewer.mouse.up()
     ready(viewer)
     assert [grey(viewer, "z", x=x, y=5) for x in (5, 50)] == [6, 2]
+    viewer.get_by_role("checkbox", name="Side by side").check()
+    assert ready(viewer)["beside"]
+    viewer.evaluate("window.__viewer.goto({z: 3})")
+    ready(viewer)
+    for side, greys in ((0, [0, 6]), (1, [7, 1])):
+        at = [grey(viewer, "z", beside=side, x=x, y=y) for x, y in ((5, 5), (50, 35))]
+        assert at == greys
+    pane = viewer.locator(".iv-pane[data-axis=z]").nth(1)
+    box = pane.bounding_box()
+    viewer.mouse.click(box["x"] + box["width"] * 0.26, box["y"] + box["height"] * 0.24)
+    assert ready(viewer)["at"] == {"z": 3, "y": 30, "x": 14}
+    viewer.get_by_role("checkbox", name="Side by side").uncheck()
+    viewer.locator(".iv-pane[data-axis=z]").first.focus()
     viewer.keyboard.press("b")
     assert ready(viewer)["first"] == "negative.mrc"
 
@@ -158,7 +171,7 @@ def test_the_mask_lies_over_its_voxels(viewer):
 
 def test_enlarging_keeps_what_lies_below_the_pointer(viewer):
     ready(viewer)
-    pane = viewer.locator(".iv-pane[data-axis=z]").bounding_box()
+    pane = viewer.locator(".iv-pane[data-axis=z]").first.bounding_box()
     viewer.mouse.move(pane["x"] + pane["width"] / 4, pane["y"] + pane["height"] / 4)
     viewer.keyboard.down("Control")
     for _ in range(6):

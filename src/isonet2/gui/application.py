@@ -18,6 +18,7 @@ MODULES = (
     "pages.prepare",
     "pages.command",
     "pages.jobs",
+    "pages.compare",
     "pages.view",
     "pages.settings",
     "pages.documents",

@@ -35,6 +35,8 @@ class Volumes:
         Measured tilt ranges in degrees, drawn in the power spectrum.
     pixel_size
         Angstrom; None believes the file.
+    beside
+        Show both whole, side by side.
     """
 
     volumes: dict[Path, str] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Volumes:
     mask: Path | None = None
     sectors: TiltRanges = ()
     pixel_size: float | None = None
+    beside: bool = False
 
     def spec(self) -> dict[str, Any]:
         """In the viewer's own terms."""
@@ -53,6 +56,7 @@ class Volumes:
             "mask": None if self.mask is None else str(self.mask),
             "sectors": [list(sector) for sector in self.sectors],
             "pixel": self.pixel_size,
+            "beside": self.beside,
         }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ class Curves:
         Of the run.
     others
         Further runs that may be laid over it: folder and name.
+    laid
+        Folders of those that are so from the beginning.
     """
 
-    def __init__(self, folder: Path, others: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, others: Mapping[str, str], laid: Sequence[str] = ()) -> None:
         self.folder = folder
         self.told: tuple[Any, ...] | None = None
         with ui.element("section").classes("isonet-card isonet-half"):
@@ -50,8 +52,9 @@ class Curves:
                 for switch in (self.log, self.smooth):
                     switch.props("dense")
             self.others = ui.select(
-                dict(others), label=t("curves.overlay"), multiple=True, on_change=self._again
-            )
+                dict(others), label=t("curves.overlay"), value=list(laid), multiple=True,
+                on_change=self._again,
+            )  # fmt: skip
             self.others.props("outlined dense options-dense use-chips").classes("w-full")
             self.others.set_visibility(bool(others))
             self.chart = ui.echart(_options()).classes("isonet-chart").mark("curves")

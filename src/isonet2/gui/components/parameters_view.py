@@ -30,20 +30,28 @@ class ParametersView:
         Whose.
     others
         Jobs to compare with: number and name.
+    compared
+        The one of these with which it is from the beginning, open and with the differences alone.
     """
 
-    def __init__(self, jobs: Jobs, job: Job, others: dict[str, str]) -> None:
+    def __init__(self, jobs: Jobs, job: Job, others: dict[str, str], compared: str = "") -> None:
         self.jobs, self.job = jobs, job
-        with ui.expansion(t("parameters.title"), icon="tune").classes("isonet-card isonet-fold"):
+        panel = ui.expansion(t("parameters.title"), icon="tune", value=bool(compared))
+        with panel.classes("isonet-card isonet-fold"):
             ui.label(shlex.join(job.argv)).classes("isonet-command q-mb-md")
             with ui.row().classes("items-center w-full"):
                 self.other = ui.select(
-                    {"": t("parameters.alone"), **others}, value="", label=t("parameters.compare"),
-                    on_change=self.show,
+                    {"": t("parameters.alone"), **others}, value=compared,
+                    label=t("parameters.compare"), on_change=self.show,
                 )  # fmt: skip
                 self.other.props("outlined dense options-dense").classes("isonet-tables")
-                self.only = ui.switch(t("parameters.only"), value=False, on_change=self.show)
+                self.only = ui.switch(
+                    t("parameters.only"), value=bool(compared), on_change=self.show
+                )
                 self.only.bind_visibility_from(self.other, "value", bool)
+                if not compared and others:
+                    link = ui.link(t("compare.link"), f"/compare?first={job.number}")
+                    link.mark("compare")
             self.table = ui.table(columns=_columns([job]), rows=[], row_key="name")
             self.table.props("flat dense hide-bottom :rows-per-page-options=[0]").classes("w-full")
             self.table.add_slot("body", _ROW)

@@ -490,7 +490,8 @@ function make(tag, properties = {}, ...children) {
  *
  * `texts` holds what it says, by name. `open(spec)` shows: `volumes` [{name, path}], of which `first` and `second` (or null) are the
  * paths shown left and right of a border; `mask` (a path or null); `sectors`, the measured tilt
- * ranges [[low, high], ...] in degrees; `pixel`, angstrom, where the file's is not to be believed.
+ * ranges [[low, high], ...] in degrees; `pixel`, angstrom, where the file's is not to be believed;
+ * `beside`, whether both are shown whole side by side, with all places and contrasts in common.
  */
 export class Viewer {
   constructor(root, { api, texts, moved = () => {} }) {
@@ -510,6 +511,7 @@ export class Viewer {
     this.last = "z";
     this.zoom = 1;
     this.split = 0.5;
+    this.beside = false;
     this.only = "all";
     this.shows = { cross: true, bar: true, wedge: true, mask: true, invert: false };
     this.opacity = 0.2;
@@ -527,6 +529,7 @@ export class Viewer {
 
   /** Show other volumes; where they are of one shape, place and contrast stay. */
   async open(spec) {
+    if (spec.beside !== this.spec.beside) this.beside = Boolean(spec.beside);
     this.spec = { ...this.spec, ...spec };
     const paths = this.spec.volumes.map(({ path }) => path);
     if (!paths.includes(this.spec.first)) this.spec.first = paths[0] ?? null;
@@ -691,7 +694,9 @@ export class Viewer {
       this.canvas.width = Math.round(width * ratio);
       this.canvas.height = Math.round(height * ratio);
     }
-    const layout = arrange(this.shape, width, height, this.only, this.zoom);
+    const room = this.apart ? (width - GAP) / 2 : width;
+    const layout = arrange(this.shape, room, height, this.only, this.zoom);
+    this.shift = room + GAP;
     this.fitted = layout.scale;
     this.scale = layout.scale * this.zoom;
     this.boxes = layout.panels;
@@ -712,18 +717,32 @@ export class Viewer {
     context.fillRect(0, 0, width, height);
     context.font = "12px system-ui, sans-serif";
     let whole = true;
-    for (const [name, box] of Object.entries(this.boxes)) {
+    for (const [name, box, side] of this.#places()) {
       context.save();
       context.beginPath();
       context.rect(box.x, box.y, box.width, box.height);
       context.clip();
       context.fillStyle = "#161c22";
       context.fillRect(box.x, box.y, box.width, box.height);
-      whole = (name === "power" ? this.#drawPower(context, box) : this.#drawSlice(context, name, box)) && whole;
+      const drawn = name === "power" ? this.#drawPower(context, box, side) : this.#drawSlice(context, name, box, side);
+      whole = drawn && whole;
       context.restore();
     }
     if (this.shows.bar) this.#drawBar(context);
     return whole;
+  }
+
+  /** Whether two volumes are shown whole, one beside the other. */
+  get apart() {
+    return this.beside && this.other !== null && this.other !== undefined;
+  }
+
+  /** Panels with their boxes and which volume they show: null where the border divides it. */
+  #places() {
+    const boxes = Object.entries(this.boxes);
+    if (!this.apart) return boxes.map(([name, box]) => [name, box, null]);
+    const right = boxes.map(([name, box]) => [name, { ...box, x: box.x + this.shift }, 1]);
+    return [...boxes.map(([name, box]) => [name, box, 0]), ...right];
   }
 
   /** A painted slice as something that can be drawn; the one of the place before is kept. */
@@ -759,11 +778,11 @@ export class Viewer {
     return [x, bottom - h, w, h];
   }
 
-  #drawSlice(context, axis, box) {
+  #drawSlice(context, axis, box, which) {
     const target = this.#target(axis, box);
     context.imageSmoothingEnabled = this.scale < 2;
     context.imageSmoothingQuality = "medium";
-    const sides = this.#sides(box);
+    const sides = this.#sides(box, which);
     let whole = true;
     for (const [about, from, to, side] of sides) {
       const { canvas, there } = this.#grey(`${axis}${side}`, about, axis, this.at[axis]);
@@ -778,15 +797,16 @@ export class Viewer {
     }
     if (this.over && this.shows.mask) whole = this.#drawMask(context, axis, target) && whole;
     if (this.shows.cross) this.#drawCross(context, axis, box);
-    this.#drawBorder(context, box, axis === "z" || this.only !== "all");
+    this.#drawBorder(context, box, which, axis === "z" || this.only !== "all");
     const [panel, letter] = { z: ["xy", "z"], y: ["xz", "y"], x: ["yz", "x"] }[axis];
     this.#label(context, `${this.texts[panel]}   ${letter} ${this.at[axis] + 1}`, box.x + 8, box.y + 17);
     return whole;
   }
 
   /** Which volume is drawn from where to where: one, or two with the border between them. */
-  #sides(box) {
+  #sides(box, which) {
     const end = box.x + box.width;
+    if (which !== null) return [which ? [this.other, box.x, end, "'"] : [this.about, box.x, end, ""]];
     if (!this.other) return [[this.about, box.x, end, ""]];
     const border = box.x + this.split * box.width;
     return [[this.about, box.x, border, ""], [this.other, border, end, "'"]];
@@ -822,14 +842,18 @@ export class Viewer {
     context.stroke();
   }
 
-  #drawBorder(context, box, named) {
+  #drawBorder(context, box, which, named) {
     if (!this.other) return;
+    const name = (path) => this.spec.volumes.find((volume) => volume.path === path)?.name ?? "";
+    const low = box.y + 38;
+    if (which !== null) {
+      if (named) this.#label(context, name((which ? this.other : this.about).path), box.x + 8, low);
+      return;
+    }
     const border = Math.round(box.x + this.split * box.width);
     context.fillStyle = LINE;
     context.fillRect(border - 1, box.y, 2, box.height);
     if (!named) return;
-    const name = (path) => this.spec.volumes.find((volume) => volume.path === path)?.name ?? "";
-    const low = box.y + 38;
     this.#label(context, name(this.about.path), box.x + 8, low);
     context.textAlign = "right";
     this.#label(context, name(this.other.path), box.x + box.width - 8, low);
@@ -845,11 +869,11 @@ export class Viewer {
     context.fillText(text, x, y);
   }
 
-  #drawPower(context, box) {
+  #drawPower(context, box, which) {
     const edge = Math.min(box.width, box.height);
     const square = { x: box.x + (box.width - edge) / 2, y: box.y + (box.height - edge) / 2, width: edge };
     let whole = true;
-    for (const [about, from, to, side] of this.#sides({ ...box, x: square.x, width: edge })) {
+    for (const [about, from, to, side] of this.#sides({ ...box, x: square.x, width: edge }, which)) {
       const picture = this.#picture(`power${side}`, about, "power", 0);
       whole &&= picture !== null;
       const canvas = this.#bitmap(`power${side}`, picture, "fire", (made, pixels) =>
@@ -864,7 +888,7 @@ export class Viewer {
       context.restore();
     }
     if (this.shows.wedge) this.#drawWedge(context, square);
-    this.#drawBorder(context, { ...box, x: square.x, width: edge }, false);
+    this.#drawBorder(context, { ...box, x: square.x, width: edge }, which, false);
     this.#label(context, this.texts.power, box.x + 8, box.y + 17);
     return whole;
   }
@@ -959,7 +983,7 @@ export class Viewer {
   /** Choose what a film shows; the server makes it. */
   askForFilm() {
     if (!this.about) return;
-    this.filmKind.value = "slices";
+    this.filmKind.value = this.apart ? "beside" : "slices";
     this.filmKind.parentElement.style.display = this.other ? "" : "none";
     this.filmAxis.value = this.only in DIRECTIONS ? this.only : "z";
     this.#fillFilm();
@@ -1138,6 +1162,14 @@ export class Viewer {
     this.#load();
   }
 
+  /** Show two volumes whole, or with the border between them. */
+  besides(on) {
+    this.beside = on;
+    this.besideCheck.checked = on;
+    this.#refreshControls();
+    this.redraw();
+  }
+
   /** Move the border between before and after. */
   divide(part) {
     this.split = Math.min(1, Math.max(0, part));
@@ -1188,7 +1220,7 @@ export class Viewer {
   state() {
     return {
       at: { ...this.at }, zoom: this.zoom, split: this.split, only: this.only, shape: this.shape,
-      first: this.spec.first, second: this.other?.path ?? null, mask: this.over?.path ?? null,
+      first: this.spec.first, second: this.other?.path ?? null, beside: this.apart, mask: this.over?.path ?? null,
       window: this.windows.get(this.spec.first), stats: { ...this.stats }, boxes: this.boxes,
       shows: { ...this.shows }, note: this.note.textContent, cached: this.cache.size,
     };
@@ -1214,14 +1246,14 @@ export class Viewer {
     }
     this.fire = fire();
     this.canvas = make("canvas", { "aria-hidden": "true" });
-    this.panes = Object.fromEntries(AXES.map((axis) => [axis, this.#pane(axis)]));
+    this.panes = [0, 1].map((side) => Object.fromEntries(AXES.map((axis) => [axis, this.#pane(axis, side)])));
     this.border = make("div", { class: "iv-border", "aria-hidden": "true", hidden: true });
     this.#drags(this.border, (event) => {
       const box = this.boxes.z ?? Object.values(this.boxes)[0];
       this.divide((event.clientX - this.stage.getBoundingClientRect().left - box.x) / box.width);
     });
     this.note = make("div", { class: "iv-note", role: "status" });
-    this.stage = make("div", { class: "iv-stage" }, this.canvas, ...Object.values(this.panes), this.border, this.note);
+    this.stage = make("div", { class: "iv-stage" }, this.canvas, ...this.panes.flatMap(Object.values), this.border, this.note);
     this.readout = make("div", { class: "iv-state" });
     const main = make("div", { class: "iv-main" }, this.#buttons(), this.stage, this.readout);
     const side = make("div", { class: "iv-side" }, this.#volumeCard(), this.#positionCard(),
@@ -1263,8 +1295,10 @@ export class Viewer {
       "aria-label": this.texts.split, oninput: (event) => this.divide(Number(event.target.value)) });
     this.splitRow = make("div", { class: "iv-row" }, make("span", {}), this.splitRange,
       this.#button("\u21c4", () => this.swap(), { "aria-label": this.texts.swap, title: this.texts.swap }));
+    this.besideCheck = make("input", { type: "checkbox", onchange: (event) => this.besides(event.target.checked) });
+    this.besideRow = make("label", { class: "iv-check" }, this.besideCheck, this.texts.beside);
     this.afterRow = this.#row(this.texts.after, this.secondChoice);
-    return this.#card(this.texts.compare, this.#row(this.texts.before, this.firstChoice), this.afterRow, this.splitRow);
+    return this.#card(this.texts.compare, this.#row(this.texts.before, this.firstChoice), this.afterRow, this.splitRow, this.besideRow);
   }
 
   #positionCard() {
@@ -1392,7 +1426,9 @@ export class Viewer {
       range.max = this.size[axis];
       number.max = this.size[axis];
     }
-    this.splitRow.style.display = this.other ? "" : "none";
+    for (const row of [this.splitRow, this.besideRow]) row.style.display = this.other ? "" : "none";
+    this.besideCheck.checked = this.beside;
+    this.splitRange.style.visibility = this.apart ? "hidden" : "";
     this.afterRow.style.display = this.spec.volumes.length > 1 ? "" : "none";
     for (const row of this.maskRows) row.style.display = this.over ? "" : "none";
     this.checks.wedge.parentElement.style.display = this.spec.sectors.length ? "" : "none";
@@ -1406,24 +1442,26 @@ export class Viewer {
       if (document.activeElement !== number) number.value = this.at[axis] + 1;
       const panel = this.texts[{ z: "xy", y: "xz", x: "yz" }[axis]];
       const place = { panel, axis, index: this.at[axis] + 1, length: this.size[axis] };
-      const pane = this.panes[axis];
-      pane.setAttribute("aria-label", panel);
-      pane.setAttribute("aria-valuemin", 1);
-      pane.setAttribute("aria-valuemax", this.size[axis]);
-      pane.setAttribute("aria-valuenow", this.at[axis] + 1);
-      pane.setAttribute("aria-valuetext", fill(this.texts.slice, place));
+      for (const panes of this.panes) {
+        const pane = panes[axis];
+        pane.setAttribute("aria-label", panel);
+        pane.setAttribute("aria-valuemin", 1);
+        pane.setAttribute("aria-valuemax", this.size[axis]);
+        pane.setAttribute("aria-valuenow", this.at[axis] + 1);
+        pane.setAttribute("aria-valuetext", fill(this.texts.slice, place));
+      }
     }
     this.#refreshReadout();
   }
 
-  #refreshReadout(axis = null, x = 0, y = 0) {
-    const { about } = this;
+  #refreshReadout(axis = null, x = 0, y = 0, right = 0) {
+    const about = right ? this.other : this.about;
     const [nz, ny, nx] = this.shape;
     const parts = [];
     const tell = (name, value) => parts.push(make("span", {}, `${name} `, make("b", {}, value)));
     const place = axis ? { ...this.at, ...this.#voxelAt(axis, x, y) } : this.at;
     for (const one of ["x", "y", "z"]) tell(one, String(Math.floor(place[one]) + 1));
-    const value = this.#valueAt(place, axis ?? "z");
+    const value = this.#valueAt(place, axis ?? "z", about, right ? "'" : "");
     tell("\u2248", value === null ? "\u2013" : short(value));
     parts.push(make("span", {}, `${nx} \u00d7 ${ny} \u00d7 ${nz} ${this.texts.voxels}, ${about.dtype}`));
     parts.push(make("span", {}, this.pixel ? `${short(this.pixel)} \u00c5/${this.texts.voxel}` : this.texts.noSize));
@@ -1431,16 +1469,16 @@ export class Viewer {
   }
 
   /** The value at a place as the bytes of a slice tell it, or null outside. */
-  #valueAt(place, axis) {
+  #valueAt(place, axis, about, side) {
     if (AXES.some((one) => place[one] < 0 || place[one] >= this.size[one])) return null;
-    const kept = this.bitmaps.get(axis);
+    const kept = this.bitmaps.get(`${axis}${side}`);
     const picture = kept && this.cache.get(kept.key.split("|").slice(0, 5).join("|"));
     if (!picture) return null;
     const [right, up] = DIRECTIONS[axis];
     const row = sameIndex(Math.floor(place[up]), this.size[up], picture.rows);
     const column = sameIndex(Math.floor(place[right]), this.size[right], picture.columns);
     const byte = picture.bytes[row * picture.columns + column];
-    return this.about.low + (byte / 255) * (this.about.high - this.about.low);
+    return about.low + (byte / 255) * (about.high - about.low);
   }
 
   #refreshContrast() {
@@ -1485,7 +1523,7 @@ export class Viewer {
     for (const level of [low, high]) context.fillRect(Math.min(width - 2, Math.max(0, level * step - 1)), 0, 2, height);
   }
 
-  #pane(axis) {
+  #pane(axis, side) {
     const pane = make("div", { class: "iv-pane", tabIndex: 0, role: "slider" });
     pane.dataset.axis = axis;
     pane.addEventListener("wheel", (event) => {
@@ -1515,7 +1553,7 @@ export class Viewer {
       this.redraw();
     });
     pane.addEventListener("pointermove", (event) => {
-      if (this.about && event.buttons === 0) this.#refreshReadout(axis, event.offsetX, event.offsetY);
+      if (this.about && event.buttons === 0) this.#refreshReadout(axis, event.offsetX, event.offsetY, side);
     });
     pane.addEventListener("pointerleave", () => this.about && this.#refreshReadout());
     return pane;
@@ -1535,18 +1573,19 @@ export class Viewer {
   }
 
   #placePanes() {
-    for (const axis of AXES) {
-      const box = this.boxes[axis];
-      this.panes[axis].style.display = box ? "" : "none";
+    const places = new Map(this.#places().map(([name, box, side]) => [`${name}${side ?? 0}`, box]));
+    this.panes.forEach((panes, side) => AXES.forEach((axis) => {
+      const box = places.get(`${axis}${side}`);
+      panes[axis].style.display = box ? "" : "none";
       if (box) {
-        Object.assign(this.panes[axis].style, { left: `${box.x}px`, top: `${box.y}px`,
+        Object.assign(panes[axis].style, { left: `${box.x}px`, top: `${box.y}px`,
           width: `${box.width}px`, height: `${box.height}px` });
       }
-    }
+    }));
     const boxes = Object.values(this.boxes).filter((box) => box.x === (this.boxes.z ?? Object.values(this.boxes)[0]).x);
     const top = Math.min(...boxes.map(({ y }) => y));
     const bottom = Math.max(...boxes.map(({ y, height }) => y + height));
-    this.border.hidden = !this.other;
+    this.border.hidden = !this.other || this.apart;
     Object.assign(this.border.style, { left: `${boxes[0].x + this.split * boxes[0].width}px`,
       top: `${top}px`, height: `${bottom - top}px` });
   }
