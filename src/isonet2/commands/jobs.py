@@ -12,6 +12,7 @@ from pathlib import Path
 from isonet2.data.progress import Progress
 from isonet2.jobs import Job, Jobs
 from isonet2.jobs import lanes as jobs_lanes
+from isonet2.jobs.turns import waits_for
 from isonet2.parameters import JobsParameters
 from isonet2.reports.table import show_table
 
@@ -45,15 +46,16 @@ def _list(project: Jobs) -> None:
     project.ask_schedulers()
     project.wake()
     known = project.list()
-    rows = [_row(job) for job in known]
+    waiting = waits_for(known, paused=project.paused)
+    rows = [_row(job, waiting.get(job.number, "")) for job in known]
     rows += [_row_of_run(folder, told, project.project) for folder, told in project.runs(known)]
     title = f"{len(rows)} jobs in {project.project}"
     show_table(f"{title}; the queue is paused" if project.paused else title, COLUMNS, rows)
 
 
-def _row(job: Job) -> Sequence[str]:
+def _row(job: Job, waits: str) -> Sequence[str]:
     told = job.progress() if job.status == "running" else None
-    said = job.reason or (told.message if told else "")
+    said = job.reason or waits or (told.message if told else "")
     if job.lane != jobs_lanes.LOCAL:
         said = f"{job.lane} {job.batch or ''} {said}".strip()
     return (
@@ -106,12 +108,14 @@ def _show(project: Jobs, number: int, parameters: JobsParameters) -> int:
     """Print all that is known of a job."""
     project.ask_schedulers()
     job = project.show(number)
+    waiting = waits_for(project.list(), paused=project.paused)
+    reason = job.reason or waiting.get(number, "")
     facts = {
         "job": f"{job.number}, {job.place}",
         "name": job.name,
         "notes": job.notes,
         "tags": ", ".join(job.tags),
-        "state": f"{job.status}{f': {job.reason}' if job.reason else ''}",
+        "state": f"{job.status}{f': {reason}' if reason else ''}",
         "command": shlex.join(job.argv),
         "results": str(job.results),
         "waits for": ", ".join(map(str, job.after)),

@@ -1,9 +1,10 @@
 """Jobs and runs of the project as lists show them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from isonet2.data.progress import Progress
@@ -12,6 +13,7 @@ from isonet2.gui.run_files import recorded
 from isonet2.gui.words import dictionary, language, t
 from isonet2.jobs import Job, Jobs
 from isonet2.jobs.descendants import below, memory_of
+from isonet2.jobs.turns import waits_for
 
 TRAININGS = frozenset({"denoise", "refine"})
 RUN = "run:"
@@ -66,16 +68,17 @@ class Entry:
 def entries(jobs: Jobs) -> list[Entry]:
     """All jobs and runs, those of IsoApp too, the newest first."""
     known = jobs.list()
-    listed = [(job.submitted, entry_of_job(job)) for job in known]
+    waiting = waits_for(known, paused=jobs.paused)
+    listed = [(job.submitted, entry_of_job(job, waiting)) for job in known]
     listed += [(at.started, entry_of_run(jobs, place, at)) for place, at in jobs.runs(known)]
     listed += [(job.changed, entry_of_old(job)) for job in old_jobs(jobs.project)]
     return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
 
 
-def entry_of_job(job: Job) -> Entry:
-    """The line of a job."""
+def entry_of_job(job: Job, waiting: Mapping[int, str] = MappingProxyType({})) -> Entry:
+    """The line of a job; what those that are queued wait for is looked up by number."""
     told = job.progress() if job.status == "running" else None
-    line = progress_words(told) if told else (job.reason or when(job))
+    line = progress_words(told) if told else (job.reason or waiting.get(job.number) or when(job))
     part = (told.part or 0.0) if told else -1.0
     title = job.name or dictionary(language()).get(f"page.{job.kind}", job.kind)
     written = (job.notes, job.starred, job.tags)

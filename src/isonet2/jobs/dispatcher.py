@@ -16,35 +16,17 @@ from isonet2.data.files import locked
 from isonet2.data.processes import Process
 from isonet2.data.run_folder import STATE
 from isonet2.errors import InputError
-from isonet2.jobs import descendants, gpus, start
+from isonet2.jobs import descendants, start
 from isonet2.jobs.lanes import LOCAL
-from isonet2.jobs.records import STARTING, Job, give_up
+from isonet2.jobs.records import Job, give_up
 from isonet2.jobs.store import Jobs
+from isonet2.jobs.turns import has_its_gpus, is_at_work, turns
 
 PAUSE = 1.0
 """Seconds between two looks."""
 LAST_SAVE = 20.0
 """Seconds that a command is given to save its state when its runner was killed."""
 _cleared: set[Process] = set()
-
-
-def turns(jobs: Sequence[Job]) -> list[Job]:
-    """Jobs whose turn it is: the first that waits for no other one, of each kind of place.
-
-    Those with GPUs stand in one row, those on the processor in another, by priority and number;
-    nobody overtakes the head of a row. One job computes on the processor at a time; how many on
-    GPUs, the GPUs tell.
-    """
-    local = [job for job in jobs if job.lane == LOCAL and not job.has_ended]
-    ready = [job for job in local if job.status == "queued" and not job.reason and not job.now]
-    ready.sort(key=lambda job: (-job.priority, job.number))
-    on_gpus = [job for job in ready if job.gpus][:1]
-    working = any(not job.gpus and job not in ready and _is_at_work(job) for job in local)
-    return on_gpus + ([] if working else [job for job in ready if not job.gpus][:1])
-
-
-def _is_at_work(job: Job) -> bool:
-    return job.status == "running" or job.reason == STARTING
 
 
 def tick(project: Jobs) -> bool:
@@ -55,11 +37,11 @@ def tick(project: Jobs) -> bool:
         jobs = project.list()
         _clear_away(jobs)
         local = [] if project.paused else turns(jobs)
-        started = [_has_its_gpus(job) and _begin(job) for job in local]
+        started = [has_its_gpus(job) and _begin(job) for job in local]
         handed_in = [_hand_in(project, job) for job in jobs if _is_for_a_scheduler(job)]
         begun = any(started + handed_in)
     open_here = [job for job in jobs if not job.has_ended and job.batch is None]
-    return any(not project.paused or _is_at_work(job) or job.lane != LOCAL for job in open_here)
+    return any(not project.paused or is_at_work(job) or job.lane != LOCAL for job in open_here)
 
 
 def _is_for_a_scheduler(job: Job) -> bool:
@@ -74,15 +56,6 @@ def _hand_in(project: Jobs, job: Job) -> bool:
     except InputError as error:
         give_up(job, str(error))
     return True
-
-
-def _has_its_gpus(job: Job) -> bool:
-    try:
-        free = gpus.free(job.project) if job.gpus else []
-        named = gpus.asked_for(job.gpu_ids, job.project) if job.gpu_ids is not None else []
-    except InputError:
-        return True  # its runner says what is wrong
-    return len(free) >= job.gpus and all(gpu in free for gpu in named)
 
 
 def _begin(job: Job) -> bool:

@@ -37,6 +37,7 @@ from isonet2.gui.project import Project
 from isonet2.gui.shell import address, may_act
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
+from isonet2.jobs.turns import waits_for
 
 EVERY = 1.5
 
@@ -163,7 +164,10 @@ class JobView:
         if self.key.startswith(OLD):
             return entry_of_old(old_job_of(self.project, self.key)), None, ()
         job = self.jobs.show(int(self.key))
-        return entry_of_job(job), job, memory_words(job)
+        waiting = {}
+        if job.status == "queued" and not job.reason:
+            waiting = waits_for(self.jobs.list(), paused=self.jobs.paused)
+        return entry_of_job(job, waiting), job, memory_words(job)
 
 
 def old_job_of(project: Project, key: str) -> OldJob:
