@@ -13,9 +13,12 @@ from preparing import SHAPE, volume
 
 from isonet2.commands.deconv import deconv
 from isonet2.commands.make_mask import make_mask
+from isonet2.commands.prepare_star import prepare_star
+from isonet2.commands.resize import resize
 from isonet2.data.star import write_table
-from isonet2.gui.needs import Device, Disk, device_of, disk_of, written
+from isonet2.gui.needs import Device, Disk, device_of, disk_of
 from isonet2.gui.project import Project
+from isonet2.gui.written import JUDGED, written
 from isonet2.jobs import Jobs, gpus, start
 from isonet2.parameters import (
     DeconvParameters,
@@ -23,8 +26,12 @@ from isonet2.parameters import (
     InspectParameters,
     MakeMaskParameters,
     PredictParameters,
+    PrepareStarParameters,
     RefineParameters,
+    ResizeParameters,
+    ValidateParameters,
 )
+from isonet2.runs.subject import LARGEST
 
 VOXELS = SHAPE[0] * SHAPE[1] * SHAPE[2]
 HEADER = 1024
@@ -84,6 +91,59 @@ def test_each_volume_that_is_written_counts(place, parameters, volumes):
     assert written(parameters, 3, previewed) == volumes
     disk = disk_of(place, parameters)
     assert (disk.needed if disk else 0) == volumes * VOXELS
+
+
+def made_by(folder):
+    """Bytes of the voxels of all volumes in a folder."""
+    return sum(path.stat().st_size - HEADER for path in Path(folder).rglob("*.mrc"))
+
+
+@pytest.mark.parametrize("pixel_size", [20.0, 13.7])
+def test_binned_volumes_count_with_their_own_size(place, pixel_size):
+    """Beside the largest one lies what was binned along x and y only, for a time."""
+    given = {"pixel_size": pixel_size, "tomo_idx": "1-2", "output_dir": "made"}
+    disk = disk_of(place, ResizeParameters(volumes="tomograms.star", old_pixel_size=10, **given))
+    resize(ResizeParameters(volumes="tomograms.star", old_pixel_size=10, **given))
+    aside = 4 * VOXELS * (10 / pixel_size) ** 2
+    assert disk.tomograms == 2
+    assert disk.needed == pytest.approx(
+        made_by("made") + aside, rel=1e-9 if pixel_size == 20 else 0.15
+    )
+    alone = disk_of(place, ResizeParameters(volumes="a.mrc", old_pixel_size=10, pixel_size=20))
+    assert alone.needed == 4 * (VOXELS // 8 + VOXELS // 4)
+    assert disk_of(place, ResizeParameters(volumes="gone.mrc")) is None
+
+
+def test_averages_count_that_are_not_there_yet(place):
+    names = [f"{half}/TS_{n}_{half}.mrc" for half in ("EVN", "ODD") for n in (1, 2)]
+    for seed, name in enumerate(names):
+        volume(Path("halves") / name, seed)
+    told = {"even": "halves/EVN", "odd": "halves/ODD", "pixel_size": 10, "star_name": "new.star"}
+    assert disk_of(place, PrepareStarParameters(**told)) is None
+    parameters = PrepareStarParameters(**told, create_average=True)
+    disk = disk_of(place, parameters)
+    assert (disk.tomograms, disk.place) == (2, place.folder)
+    prepare_star(parameters)
+    assert disk.needed == made_by("averaged_tomos") == 2 * 4 * VOXELS
+    Path("averaged_tomos/TS_2.mrc").unlink()
+    assert disk_of(place, parameters).tomograms == 1
+    assert (
+        disk_of(place, PrepareStarParameters(**told | {"even": "nowhere"}, create_average=True))
+        is None
+    )
+
+
+def test_what_validate_keeps_of_each_network_counts(place):
+    """Spreads; with several networks means and their spread; and all results of the middle part."""
+    assert JUDGED == LARGEST
+    one = {**STAR, "tomo_idx": "1-2"}
+    kept = 2 * 4 * VOXELS  # both halves; these tomograms are smaller than the part
+    for models, held_out, volumes, results in (
+        (["a.pt"], "none", 1, 9), (["a.pt"], "quick", 1, 10),
+        (["a.pt"], "full", 3, 10), (["a.pt", "b.pt"], "quick", 5, 20),
+    ):  # fmt: skip
+        disk = disk_of(place, ValidateParameters(**one, models=models, held_out=held_out))
+        assert disk.needed == 2 * (4 * volumes * VOXELS + results * kept)
 
 
 def test_nothing_is_said_of_what_cannot_be_told(place):

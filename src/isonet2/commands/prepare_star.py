@@ -25,6 +25,7 @@ from isonet2.data.pairing import (
     isotropic,
     unlike_sizes,
 )
+from isonet2.data.run_folder import AVERAGES
 from isonet2.data.star import write_table
 from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, slabs
@@ -42,8 +43,6 @@ from isonet2.reports.progress import followed
 from isonet2.reports.table import show_table
 
 log = logging.getLogger(__name__)
-
-AVERAGES = "averaged_tomos"
 
 
 def prepare_star(p: PrepareStarParameters) -> Path:

@@ -18,6 +18,7 @@ from isonet2.data.labels import is_there, key_of, refuse_foreign
 from isonet2.data.models import Points
 from isonet2.data.names import stem
 from isonet2.data.progress import ProgressFile
+from isonet2.data.run_folder import RESIZED
 from isonet2.data.star import Tomogram, TomogramTable, find_table
 from isonet2.data.volumes import Triple, Volume, VolumeWriter, open_volume, slabs
 from isonet2.errors import InputError
@@ -28,24 +29,6 @@ from isonet2.runs.each import Work, outcomes
 
 log = logging.getLogger(__name__)
 
-FOLDERS = {
-    "rlnTomoName": "full",
-    "rlnMicrographName": "full",
-    "rlnTomoReconstructedTomogram": "full",
-    "rlnTomoReconstructedTomogramHalf1": "EVN",
-    "rlnTomoReconstructedTomogramHalf2": "ODD",
-    "rlnDeconvTomoName": "deconv",
-    "rlnDenoisedTomoName": "denoised",
-    "rlnCorrectedTomoName": "corrected",
-    "rlnCorrectedTomoHalf1": "corrected_half1",
-    "rlnCorrectedTomoHalf2": "corrected_half2",
-    "rlnDenoisedTomoHalf1": "denoised_half1",
-    "rlnDenoisedTomoHalf2": "denoised_half2",
-    "rlnTomoReconstructedTomogramDenoised": "relion_denoised",
-    "rlnGroundTruth": "truth",
-    "rlnMaskName": "mask",
-}
-"""Columns of volumes, and the folders that their binned files go to."""
 MASK = "rlnMaskName"
 OTHER_FILES = ("rlnTiltFile", "rlnTomoTiltSeriesStarFile")
 """Columns of files that have no voxels: the new table names them from where it lies."""
@@ -119,7 +102,7 @@ def prepare(p: ResizeParameters) -> Work[Tomogram]:
         plan = _plan(p, tomogram)
         found: dict[str, object] = {}
         for column, source in plan.files.items():
-            output = _output(p.output_dir / FOLDERS[column], tomogram.name, source.path)
+            output = _output(p.output_dir / RESIZED[column], tomogram.name, source.path)
             _bin(p, source, output, plan.ratio, plan.size, label, is_mask=column == MASK)
             found[column] = output
         _tell(label, plan.size, plan.ratio)
@@ -142,11 +125,11 @@ def _plan(p: ResizeParameters, tomogram: Tomogram) -> _Plan:
     """What is to be done for a tomogram; all is checked here."""
     files = {}
     named = "rlnTomoReconstructedTomogram" in tomogram.cells or tomogram.full is None
-    for column in FOLDERS:
+    for column in RESIZED:
         is_path = column != "rlnTomoName" or not named
         if is_path and not is_missing(tomogram.cells.get(column, "None")):
             source = files[column] = open_volume(tomogram.column(column))
-            refuse_foreign(_output(p.output_dir / FOLDERS[column], tomogram.name, source.path))
+            refuse_foreign(_output(p.output_dir / RESIZED[column], tomogram.name, source.path))
     if not files:
         raise InputError(f"{tomogram.table}: tomogram {tomogram.index} lists no volume")
     first = next(iter(files.values()))

@@ -39,6 +39,26 @@ TRAINED = (
     "tensorboard",
 )
 """What training leaves in a folder: see `NetworkFiles`."""
+AVERAGES = "averaged_tomos"
+"""Folder beside a new table for the means of halves."""
+RESIZED = {
+    "rlnTomoName": "full",
+    "rlnMicrographName": "full",
+    "rlnTomoReconstructedTomogram": "full",
+    "rlnTomoReconstructedTomogramHalf1": "EVN",
+    "rlnTomoReconstructedTomogramHalf2": "ODD",
+    "rlnDeconvTomoName": "deconv",
+    "rlnDenoisedTomoName": "denoised",
+    "rlnCorrectedTomoName": "corrected",
+    "rlnCorrectedTomoHalf1": "corrected_half1",
+    "rlnCorrectedTomoHalf2": "corrected_half2",
+    "rlnDenoisedTomoHalf1": "denoised_half1",
+    "rlnDenoisedTomoHalf2": "denoised_half2",
+    "rlnTomoReconstructedTomogramDenoised": "relion_denoised",
+    "rlnGroundTruth": "truth",
+    "rlnMaskName": "mask",
+}
+"""Columns of volumes, and the folders that `resize` puts their binned files into."""
 WHOLE = "full"
 """The part of each tomogram that a network sees which is the only one of its run."""
 

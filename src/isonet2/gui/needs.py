@@ -1,28 +1,22 @@
 """What a job will need, and whether it is there: disk space for its results, memory of a GPU."""
 
-import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from isonet2.data.progress import progresses
-from isonet2.data.star import TomogramTable, rows_of
-from isonet2.data.tomograms import Tomogram
-from isonet2.data.volumes import open_volume
 from isonet2.errors import InputError
 from isonet2.gui.overview import TRAININGS
 from isonet2.gui.project import Project
+from isonet2.gui.written import needed
 from isonet2.jobs import Jobs, gpus
 from isonet2.jobs.lanes import LOCAL
 from isonet2.jobs.waiting import own_folder
 from isonet2.parameters.base import Parameters
 from isonet2.parameters.commands import COMMANDS
 
-BYTES = {"float32": 4, "float16": 2, "int8": 1}
-"""Of a voxel."""
 ALIKE = ("arch", "cube_size", "batch_size", "mixed_precision")
 """Parameters of two trainings that take as much memory of a GPU, if they have one method."""
 
@@ -83,91 +77,21 @@ class Device:
 
 
 def disk_of(project: Project, parameters: Parameters) -> Disk | None:
-    """Disk space that a command needs; None where it writes no volumes, or that cannot be told.
-
-    Of tomograms whose files are not there, or lie where the pages may not look, the size is taken
-    to be that of the others.
-    """
-    rows = rows_of(project.folder / getattr(parameters, "star_file", ""))
-    chosen = _chosen(rows, getattr(parameters, "tomo_idx", None))
-    previewed = _chosen(rows, getattr(parameters, "prev_tomo_idx", None)) or rows[:1]
-    each = written(parameters, len(chosen), len(previewed))
-    sizes = [voxels for row in chosen if (voxels := _voxels(project, row))] if each else []
-    if not sizes:
+    """Disk space that a command needs; None where it writes no volumes, or that cannot be told."""
+    found = needed(project, parameters)
+    if found is None:
         return None
-    place = project.folder / (own_folder(parameters) or parameters.command)
+    size, tomograms = found
+    place = project.folder / (own_folder(parameters) or _usual_folder(parameters))
     while not place.is_dir():
         place = place.parent
-    needed = round(each * sum(sizes) / len(sizes))
-    return Disk(needed, len(chosen), shutil.disk_usage(place).free, place)
+    return Disk(size, tomograms, shutil.disk_usage(place).free, place)
 
 
-def _chosen(rows: tuple[Tomogram, ...], indices: str | None) -> tuple[Tomogram, ...]:
-    """Rows of a table by index; none where it lacks one of them."""
-    try:
-        return TomogramTable(Path(), rows).select(indices)
-    except InputError:
-        return ()
-
-
-def written(parameters: Parameters, tomograms: int, previewed: int) -> int:
-    """Bytes that a command writes for each voxel of a tomogram, summed over its tomograms.
-
-    Parameters
-    ----------
-    parameters
-        Of the command.
-    tomograms
-        How many it works on.
-    previewed
-        Of how many a training makes previews.
-    """
-    told: dict[str, Any] = parameters.model_dump()
-    if parameters.command not in TRAININGS:
-        return _BYTES_OF.get(parameters.command, _none)(told) * tomograms
-    networks = 2 if told["split_halves"] else 1
-    saves = math.ceil(told["epochs"] / told["save_interval"]) if told["with_preview"] else 0
-    each = _restored({"dtype": "float32", "model2": networks > 1}) if told["with_predict"] else 0
-    if told.get("with_deconv"):
-        each += BYTES["float32"] + BYTES["int8"]
-    each += networks * told.get("num_mask_updates", 0) * BYTES["int8"]
-    return each * tomograms + networks * saves * previewed * BYTES["float32"]
-
-
-def _restored(told: Mapping[str, Any]) -> int:
-    """With two networks, the map of each beside their mean."""
-    return BYTES[told["dtype"]] * (3 if told["model2"] else 1)
-
-
-def _none(told: Mapping[str, Any]) -> int:
-    return 0
-
-
-_BYTES_OF: dict[str, Callable[[Mapping[str, Any]], int]] = {
-    "deconv": lambda told: BYTES["float32"],
-    "make_mask": lambda told: BYTES["int8"],
-    "predict": _restored,
-}
-
-
-def _voxels(project: Project, row: Tomogram) -> int:
-    """Voxels of a tomogram, by the first of its files that can be read; 0 for none."""
-    for path in (row.full, row.half1, row.half2, row.deconvolved, row.denoised, row.corrected):
-        if path is None:
-            continue
-        try:
-            whole = project.allowed(path)
-            state = whole.stat()
-            return _voxels_in(str(whole), state.st_mtime_ns, state.st_size)
-        except (InputError, OSError):
-            continue
-    return 0
-
-
-@lru_cache(maxsize=10_000)
-def _voxels_in(path: str, changed: int, size: int) -> int:
-    """Voxels of a file as it was at a time."""
-    return math.prod(open_volume(path).shape)
+def _usual_folder(parameters: Parameters) -> Path:
+    """Where results go that the user chose no folder for: beside a new table, or to the jobs'."""
+    table = getattr(parameters, "star_name", None)
+    return Path(parameters.command) if table is None else Path(table).parent
 
 
 def device_of(project: Project, parameters: Parameters, lane: str = LOCAL) -> Device | None:
