@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from html import escape
 
-from isonet2.gui.overview import follows
+from isonet2.gui.overview import Links
 from isonet2.gui.words import dictionary, language, t
 from isonet2.jobs import Job
 
@@ -16,11 +16,11 @@ LETTERS = 20
 """Of a name that fit into a box."""
 
 
-def family(job: Job, jobs: Sequence[Job]) -> list[Job]:
+def family(job: Job, jobs: Sequence[Job], links: Links) -> list[Job]:
     """A job with all that it follows and that follow it, and theirs, by number."""
     known = {one.number: one for one in jobs}
     near: dict[int, set[int]] = {number: set() for number in known}
-    for later, earlier in follows(jobs).items():
+    for later, earlier in links.items():
         for number in earlier:
             near[later].add(number)
             near[number].add(later)
@@ -33,16 +33,15 @@ def family(job: Job, jobs: Sequence[Job]) -> list[Job]:
     return [known[number] for number in sorted(found) if number in known]
 
 
-def places(jobs: Sequence[Job]) -> dict[int, tuple[int, int]]:
+def places(jobs: Sequence[Job], links: Links) -> dict[int, tuple[int, int]]:
     """Column and row of each job, by number: a column right of all that it follows.
 
     In its column a job stands as near to the row of those as there is room.
     """
-    earlier = follows(jobs)
     found: dict[int, tuple[int, int]] = {}
     taken: dict[int, set[int]] = {}
     for job in jobs:
-        before = [found[number] for number in earlier[job.number]]
+        before = [found[number] for number in links[job.number] if number in found]
         column = 1 + max((column for column, _ in before), default=-1)
         row = min((row for _, row in before), default=0)
         while row in taken.setdefault(column, set()):
@@ -52,19 +51,21 @@ def places(jobs: Sequence[Job]) -> dict[int, tuple[int, int]]:
     return found
 
 
-def drawn(jobs: Sequence[Job], chosen: int, address: Callable[[str], str]) -> str:
+def drawn(jobs: Sequence[Job], links: Links, chosen: int, address: Callable[[str], str]) -> str:
     """The jobs as boxes with links, and an arrow to each from those that it follows.
 
     Parameters
     ----------
     jobs
         By number.
+    links
+        Which follows which; of those that are not among the jobs nothing is drawn.
     chosen
         Number of the one that is looked at.
     address
         Makes the address of a page for the browser.
     """
-    at = places(jobs)
+    at = places(jobs, links)
     corner = {
         number: (column * (WIDTH + ACROSS) + 2, row * (HEIGHT + DOWN) + 2)
         for number, (column, row) in at.items()
@@ -73,8 +74,8 @@ def drawn(jobs: Sequence[Job], chosen: int, address: Callable[[str], str]) -> st
     height = max(y for _, y in corner.values()) + HEIGHT + 2
     arrows = [
         _arrow(corner[earlier], corner[later])
-        for later, before in follows(jobs).items()
-        for earlier in sorted(before)
+        for later in corner
+        for earlier in sorted(links[later] & corner.keys())
     ]
     boxes = [
         _box(job, corner[job.number], address(f"/jobs?job={job.number}"), job.number == chosen)

@@ -10,6 +10,7 @@ from typing import Any
 from isonet2.data.progress import Progress
 from isonet2.gui.old_app import OldJob, old_jobs
 from isonet2.gui.run_files import recorded
+from isonet2.gui.through_tables import read_through
 from isonet2.gui.words import dictionary, language, t
 from isonet2.jobs import Job, Jobs
 from isonet2.jobs.descendants import below, memory_of
@@ -18,6 +19,8 @@ from isonet2.jobs.turns import waits_for
 TRAININGS = frozenset({"denoise", "refine"})
 RUN = "run:"
 """Beginning of the key of a run that was started in a terminal; its folder and start follow."""
+MOST_TABLES = 300
+"""Jobs whose tables are read to see what they follow: the latest."""
 OLD = "app:"
 """Beginning of the key of a job of IsoApp; its number follows."""
 
@@ -102,24 +105,35 @@ def entry_of_old(job: OldJob) -> Entry:
     return Entry(f"{OLD}{job.number}", title, job.place, job.kind, job.status, line, -1.0)
 
 
-def follows(jobs: Sequence[Job]) -> dict[int, set[int]]:
-    """For each job by number, those that it follows: it waits for them, or reads what they make."""
+Links = Mapping[int, set[int]]
+"""For each job by number, those that it follows."""
+
+
+def follows(jobs: Sequence[Job]) -> Links:
+    """Which jobs each one follows: it waits for them, or reads what they made.
+
+    What it reads are files that its command line names, and those in the columns of its table that
+    it works on. The tables of the latest jobs are read, which takes a while at first.
+    """
+    tables = {job.number for job in sorted(jobs, key=lambda job: job.number)[-MOST_TABLES:]}
     makers: dict[Path, list[int]] = {}
     for job in jobs:
         makers.setdefault(job.results, []).append(job.number)
     known = {job.number for job in jobs}
     found = {}
     for job in jobs:
-        read = {place for told in job.inputs for place in (Path(told), *Path(told).parents)}
+        files = {Path(told) for told in job.inputs}
+        if job.number in tables:
+            files |= read_through(job)
+        read = {place for path in files for place in (path, *path.parents)}
         earlier = {number for place in read & makers.keys() for number in makers[place]}
         earlier |= known.intersection(job.after)
         found[job.number] = {number for number in earlier if number < job.number}
     return found
 
 
-def chain(job: Job, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+def chain(job: Job, jobs: Sequence[Job], earlier: Links) -> tuple[list[Job], list[Job]]:
     """Jobs that one follows, and those that follow it."""
-    earlier = follows(jobs)
     return (
         [other for other in jobs if other.number in earlier[job.number]],
         [other for other in jobs if job.number in earlier[other.number]],

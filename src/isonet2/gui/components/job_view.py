@@ -25,11 +25,13 @@ from isonet2.gui.overview import (
     RUN,
     TRAININGS,
     Entry,
+    Links,
     chain,
     entry_of_job,
     entry_of_old,
     entry_of_run,
     folder_of_run,
+    follows,
     memory_words,
 )
 from isonet2.gui.pace import regularly
@@ -87,9 +89,19 @@ class JobView:
             return
         with ui.element("section").classes("isonet-card"):
             self.standing = Standing()
-            _chain(job, jobs)
+            before_and_after = ui.column().classes("gap-0")
             self.actions = JobActions(self.project, self.changed)
-        _graph(job, jobs)
+        graph = ui.column().classes("w-full")
+        for place in (before_and_after, graph):
+            place.set_visibility(False)
+
+        async def relate() -> None:
+            links = await asyncio.to_thread(follows, jobs)
+            if not graph.is_deleted:
+                before_and_after.set_visibility(_chain(before_and_after, job, jobs, links))
+                graph.set_visibility(_graph(graph, job, jobs, links))
+
+        ui.timer(0, relate, once=True)
         trained = {
             str(other.results): f"{other.number} {other.name or other.place}"
             for other in jobs
@@ -176,26 +188,30 @@ def old_job_of(project: Project, key: str) -> OldJob:
     return old_job(project.folder, int(number) if number.isdecimal() else 0)
 
 
-def _chain(job: Job, jobs: list[Job]) -> None:
-    """Links to the jobs before and after it."""
-    for key, others in zip(("jobs.follows", "jobs.followed"), chain(job, jobs), strict=True):
+def _chain(place: ui.column, job: Job, jobs: list[Job], links: Links) -> bool:
+    """Links to the jobs before and after it; whether there are any."""
+    found = chain(job, jobs, links)
+    for key, others in zip(("jobs.follows", "jobs.followed"), found, strict=True):
         if others:
-            with ui.row().classes("items-center isonet-small gap-2"):
+            with place, ui.row().classes("items-center isonet-small gap-2"):
                 ui.label(t(key)).classes("isonet-soft")
                 for other in others:
                     name = f"{other.place} {other.name}".strip()
                     ui.link(name, f"/jobs?job={other.number}")
+    return any(found)
 
 
-def _graph(job: Job, jobs: list[Job]) -> None:
-    """The job among those before and after it, where there are any."""
-    related = family(job, jobs)
+def _graph(place: ui.column, job: Job, jobs: list[Job], links: Links) -> bool:
+    """The job among those before and after it; whether there are any."""
+    related = family(job, jobs, links)
     if len(related) > 1:
         with (
+            place,
             ui.expansion(t("graph.title"), icon="account_tree").classes("isonet-card isonet-fold"),
             ui.element("div").classes("isonet-wide-graph"),
         ):
-            ui.html(drawn(related, job.number, address), sanitize=False)
+            ui.html(drawn(related, links, job.number, address), sanitize=False)
+    return len(related) > 1
 
 
 def _nothing(text: str) -> None:
