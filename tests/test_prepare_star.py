@@ -8,6 +8,7 @@ from preparing import MANUAL_COLUMNS, SHAPE, halves, refused, run, volume
 
 from isonet2.commands import prepare_star as module
 from isonet2.data.labels import RESTORED_LABEL, Restoration
+from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
@@ -28,6 +29,8 @@ def test_the_manuals_line(project, capsys, caplog):
     shown = capsys.readouterr().out
     assert "39057" in shown
     assert "rlnDeconvTomoName" not in shown
+    told = read_progress(Path("averaged_tomos"))
+    assert (told.command, told.state, told.tomogram) == ("prepare_star", "succeeded", 2)
     tomogram = TomogramTable.read("tomograms.star").tomograms[1]
     assert (tomogram.name, tomogram.defocus, tomogram.number_subtomos) == ("TS_03", 14817, 1500)
 
@@ -120,11 +123,13 @@ def test_a_failing_average_leaves_the_old_table(project, monkeypatch):
     def fails(*_):
         raise InputError("no room")
 
-    monkeypatch.setattr(module, "_write_average", fails)
+    monkeypatch.setattr(module, "_average", fails)
     with pytest.raises(InputError, match="no room"):
         halves(create_average=True)
     assert Path("tomograms.star").read_bytes() == before
     assert not Path("tomograms.star.1").exists()
+    told = read_progress(Path("averaged_tomos"))
+    assert (told.state, told.message) == ("failed", "no room")
 
 
 def test_no_average_is_made_beside_full_tomograms(project, caplog):

@@ -9,6 +9,7 @@ import torch
 from isonet2.commands.fsc import fsc, resolution
 from isonet2.commands.power_law import power_law
 from isonet2.commands.psf import psf
+from isonet2.data.progress import read_progress
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, PowerLawParameters, PsfParameters
@@ -115,6 +116,7 @@ def test_fsc_of_signal_and_noise_is_snr_over_one_plus_snr(tmp_path, capsys):
     assert np.mean(high) == pytest.approx(0.0, abs=0.06)
     assert float(rows[10]["resolution"]) == pytest.approx(40 * 10 / 10, rel=1e-4)
     assert (tmp_path / "out" / "fsc.png").stat().st_size > 5000
+    assert read_progress(tmp_path / "out").state == "succeeded"
     cells = capsys.readouterr().out.split("all")[1].replace("│", " ").split()
     assert float(cells[0]) == pytest.approx(40, rel=0.06)
 

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from isonet2.data.files import atomic_path
 from isonet2.data.labels import OF_TWO, restored_state
+from isonet2.data.progress import ProgressFile
 from isonet2.data.volumes import Volume, no_mask, open_volume
 from isonet2.data.voxels import statistics
 from isonet2.errors import InputError
 from isonet2.parameters import FscParameters, write_parameters
+from isonet2.parameters.record import FILE_NAME
 from isonet2.physics.fourier import spectrum
 from isonet2.physics.metrics import (
     SPECIMEN_DEPTH,
@@ -71,6 +73,12 @@ def fsc(parameters: FscParameters) -> Path:
     _check_shapes(volumes)
     pixel_size = p.pixel_size or _pixel_size(volumes[0])
     _warn(p, volumes)
+    with ProgressFile(p.output_dir, p.command, FILE_NAME):
+        return _compared(p, volumes, pixel_size)
+
+
+def _compared(p: FscParameters, volumes: list[Volume], pixel_size: float) -> Path:
+    """Compare, write and show."""
     curves = _curves(p, volumes)
     count = len(curves["all"])
     frequency = np.arange(count) / (min(volumes[0].shape) * pixel_size)

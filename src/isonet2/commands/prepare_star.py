@@ -25,6 +25,7 @@ from isonet2.data.pairing import (
     isotropic,
     unlike_sizes,
 )
+from isonet2.data.progress import ProgressFile
 from isonet2.data.run_folder import AVERAGES
 from isonet2.data.star import write_table
 from isonet2.data.tomograms import RecordReader, Tomogram
@@ -74,8 +75,7 @@ def prepare_star(p: PrepareStarParameters) -> Path:
     _check_table(p.star_name, table, volumes, findings)
     findings.tell()
     if p.create_average:
-        for source in sources:
-            _write_average(volumes[source.name], _average_path(p, source), p.pixel_size)
+        _write_averages(p, sources, volumes)
     keep_old(p.star_name, "table")
     write_table(p.star_name, table)
     _show(p.star_name, table)
@@ -226,21 +226,37 @@ def _average_path(p: PrepareStarParameters, source: TomogramFiles) -> Path:
     return p.star_name.parent / AVERAGES / f"{source.name}.mrc"
 
 
-def _write_average(halves: Sequence[Volume], path: Path, pixel_size: float | None) -> None:
+def _write_averages(
+    p: PrepareStarParameters,
+    sources: Sequence[TomogramFiles],
+    volumes: Mapping[str, Sequence[Volume]],
+) -> None:
+    """Write the means of all halves; how far this is stands beside them."""
+    total = len(sources)
+    work = map(partial(_average, p), sources, (volumes[source.name] for source in sources))
+    with ProgressFile(p.star_name.parent / AVERAGES, p.command) as progress:
+        progress.report(tomogram=0, tomograms=total)
+        for done, _ in enumerate(followed("averaging halves", work, total, many=2), start=1):
+            progress.report(tomogram=done)
+
+
+def _average(p: PrepareStarParameters, source: TomogramFiles, halves: Sequence[Volume]) -> Path:
     """Write the mean of two halves, slab by slab, with the pixel size where it is given.
 
     What it is made of stands in its label, so that it is made once, and nothing else is replaced.
     """
     first, second = halves
-    size = None if pixel_size is None else edges(first, pixel_size)
+    path = _average_path(p, source)
+    size = None if p.pixel_size is None else edges(first, p.pixel_size)
     label = f"IsoNet2 {AVERAGE_LABEL}; {key_of([first.path, second.path], size)}"
     if path.exists() and is_labelled(path, label):
-        return
+        return path
     keep_old(path, "average, which was made of other files,")
     with VolumeWriter(path, like=first, voxel_size=size, label=label) as writer:
         for region in slabs(first):
             writer.write(region, (first.read(region) + second.read(region)) * np.float32(0.5))
     log.info("wrote %s", path)
+    return path
 
 
 def _show(path: Path, table: pd.DataFrame) -> None:

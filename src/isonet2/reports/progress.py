@@ -82,9 +82,9 @@ def progress_bar(label: str, total: int, *, show: bool = True) -> Iterator[Bar]:
         yield Bar(progress, label, total)
 
 
-def followed(label: str, results: Iterable[T], total: int) -> Iterator[T]:
-    """Results as they come, with a progress bar where there are `MANY` or more."""
-    with progress_bar(label, total, show=total >= MANY) as bar:
+def followed(label: str, results: Iterable[T], total: int, many: int = MANY) -> Iterator[T]:
+    """Results as they come, with a progress bar where there are `many` or more."""
+    with progress_bar(label, total, show=total >= many) as bar:
         for done, result in enumerate(results, 1):
             bar.update(done, total)
             yield result
