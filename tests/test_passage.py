@@ -1,5 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.data.voxels import statistics
@@ -9,6 +12,8 @@ from isonet2.opening.halves import Half
 from isonet2.physics.ctf import CtfTreatment
 from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.geometry import Geometry
+from isonet2.prediction.usage import Usage
+from isonet2.runs.passing import Passages
 from isonet2.training.assembly import Assembler, Cubes
 from isonet2.training.passage import SEEN, measure
 from isonet2.training.sampling import Subtomograms
@@ -86,6 +91,26 @@ def test_a_wiener_filter_holds_nothing_back(cubes):
     reached = (found.passed * found.gain / kept)[1:7]
     assert reached.min() > 0.85
     assert found.held_back == []
+
+
+def test_what_is_held_back_is_said_until_it_comes(cubes, caplog):
+    caplog.set_level("INFO", "isonet2")
+    usage = Usage(SIZE, CtfTreatment())
+    passages = Passages(cubes, usage, Fabric(accelerator="cpu", devices=1), "N")
+
+    def said(epoch, network, *, last=False):
+        caplog.clear()
+        gain = passages.look(SimpleNamespace(epoch=epoch, average=network), last=last)
+        assert len(gain) == SIZE // 2 + 1
+        return caplog.text
+
+    early = said(1, torch.zeros_like)
+    assert "after the first epoch less than half of what the halves share comes through" in early
+    assert "at 320, 160, 107, 80, 64, 53, 46, 40" in early
+    assert said(2, torch.zeros_like) == ""
+    assert "comes through the network now, at 320, 160" in said(3, lambda x: x)
+    assert said(4, lambda x: x, last=True) == ""
+    assert "in the end less than half" in said(5, torch.zeros_like, last=True)
 
 
 def test_the_same_cubes_are_looked_at_again(cubes):

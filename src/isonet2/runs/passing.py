@@ -1,6 +1,8 @@
 """What halves share: laid past a fresh network, and what of it comes through a trained one."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 import torch
@@ -25,46 +27,79 @@ def pass_on(network: nn.Module, cubes: Cubes, usage: Usage) -> None:
         network.gains.copy_(measure(cubes, apply_mw_x1=usage.apply_mw_x1).shared)
 
 
-def look_through(
-    training: Training, fabric: Fabric, cubes: Cubes, usage: Usage, name: str
-) -> tuple[float, ...]:
-    """Measure the gain that results need; after the first epoch, say what is held back.
+@dataclass
+class Passages:
+    """Measures after each epoch what comes through a network, and says when that is too little.
 
     Parameters
     ----------
-    training
-        Whose averaged network is looked at.
-    fabric
-        For its precision.
     cubes, usage
         What is restored, and how.
+    fabric
+        For its precision.
     name
-        Of the network, for the message.
-
-    Returns
-    -------
-    tuple of float
-        For `Usage.gain`.
+        Of the network, for messages.
     """
 
-    def network(x: Tensor) -> Tensor:
-        with torch.no_grad(), fabric.autocast():
-            y: Tensor = training.average(x)
-        return y.float()
+    cubes: Cubes
+    usage: Usage
+    fabric: Fabric
+    name: str
+    _held_back: list[int] = field(init=False, default_factory=list)
 
-    passage = measure(
-        cubes,
-        apply_mw_x1=usage.apply_mw_x1,
-        network=network,
-        most=max(4, min(LOOKED_AT, len(cubes.subtomograms) // 8)),
-    )
-    lost = passage.held_back if training.epoch == 1 else []
-    if lost:
-        pixel = median(source.geometry.pixel_size for source in cubes.subtomograms.sources)
-        log.warning(
-            "%s: after the first epoch less than half of what the halves share comes through the "
-            "network at %s A; look at the preview, and train longer",
-            name,
-            ", ".join(f"{usage.cube_size * pixel / shell:.0f}" for shell in lost),
+    def look(self, training: Training, *, last: bool) -> tuple[float, ...]:
+        """Measure the gain that results need.
+
+        What is held back is said after the first epoch and after the last one, and when it no
+        longer is.
+
+        Parameters
+        ----------
+        training
+            Whose averaged network is looked at.
+        last
+            Whether training ends with this epoch.
+
+        Returns
+        -------
+        tuple of float
+            For `Usage.gain`.
+        """
+
+        def network(x: Tensor) -> Tensor:
+            with torch.no_grad(), self.fabric.autocast():
+                y: Tensor = training.average(x)
+            return y.float()
+
+        passage = measure(
+            self.cubes,
+            apply_mw_x1=self.usage.apply_mw_x1,
+            network=network,
+            most=max(4, min(LOOKED_AT, len(self.cubes.subtomograms) // 8)),
         )
-    return tuple(passage.gain.tolist())
+        before, self._held_back = self._held_back, passage.held_back
+        if self._held_back and last:
+            log.warning(
+                "%s: in the end less than half of what the halves share comes through the network "
+                "at %s A; look at the preview, and train longer",
+                self.name,
+                self._resolutions(self._held_back),
+            )
+        elif self._held_back and training.epoch == 1:
+            log.warning(
+                "%s: after the first epoch less than half of what the halves share comes through "
+                "the network at %s A; it should with more steps, and it is said when it does",
+                self.name,
+                self._resolutions(self._held_back),
+            )
+        elif before and not self._held_back:
+            log.info(
+                "%s: what the halves share comes through the network now, at %s A too",
+                self.name,
+                self._resolutions(before),
+            )
+        return tuple(passage.gain.tolist())
+
+    def _resolutions(self, shells: Sequence[int]) -> str:
+        pixel = median(source.geometry.pixel_size for source in self.cubes.subtomograms.sources)
+        return ", ".join(f"{self.usage.cube_size * pixel / shell:.0f}" for shell in shells)

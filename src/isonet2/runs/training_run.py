@@ -27,7 +27,7 @@ from isonet2.reports.pictures import loss_picture
 from isonet2.reports.progress import progress_bar
 from isonet2.runs.beginning import Own, first_network
 from isonet2.runs.estimate import say_how_long
-from isonet2.runs.passing import look_through, pass_on
+from isonet2.runs.passing import Passages, pass_on
 from isonet2.runs.plan import TrainParameters, last_noise_level, plan_of, treatment_of
 from isonet2.runs.preview import Preview, mean_row, write_scalars
 from isonet2.runs.remask import MaskUpdates
@@ -101,6 +101,7 @@ class TrainingRun:
         self.tomograms = {source.name: source.identity for source in sources}
         ranks = max(1, len(devices), self.fabric.world_size)
         self.cubes, self.validation = self._cubes(sources)
+        self.passages = Passages(self.cubes, self.usage, self.fabric, self.files.network.name)
         cubes = len(self.cubes.subtomograms)
         self.plan = own.plan(plan_of(parameters, ranks, threads, cubes))
         self.options = network_options(
@@ -321,8 +322,7 @@ class TrainingRun:
         above = {name: row[name] - floor for name, floor in self.floor.items() if name in row}
         row |= {f"{name}{ABOVE_NOISE}": value for name, value in above.items()}
         if self.method.reads_halves:
-            name = self.files.network.name
-            gain = look_through(training, self.fabric, self.cubes, self.usage, name)
+            gain = self.passages.look(training, last=self.plan.ended(training.history))
             self.usage = replace(self.usage, gain=gain)
         self._save(training)
         if training.epoch in self.remask.after:
