@@ -1,7 +1,8 @@
 """The measures of `isonet.py validate` against the truth, on simulated tomograms.
 
-python benchmarks/trust.py OUT                       2 noise levels, 2 tilt ranges, 2 seeds
-python benchmarks/trust.py OUT --small               one of each, small volumes, some minutes
+python benchmarks/trust.py OUT                   2 noise levels, 2 tilt ranges, 2 seeds
+python benchmarks/trust.py OUT --size medium     the same with small volumes and networks
+python benchmarks/trust.py OUT --size small      one of each, some minutes
 
 Of each data set networks of two ages are trained, and of one of them a network with the wrong tilt
 range; one copies its input. Each is judged with tilts held out as a network trained anew restores
@@ -37,13 +38,19 @@ from isonet2.prediction.checkpoint import Checkpoint
 from isonet2.reports.table import show_table
 from isonet2.trust.held_out import RESOLUTIONS
 
-FULL: dict[str, Any] = {
-    "shape": (96, 160, 160), "noise": (0.1, 0.5), "ranges": (60, 45), "seeds": (0, 1),
-    "arch": "unet-small", "cube": 48, "ages": (100, 800), "count": 2,
-}  # fmt: skip
-SMALL: dict[str, Any] = {
-    "shape": (64, 96, 96), "noise": (4.0,), "ranges": (60,), "seeds": (1,),
-    "arch": None, "cube": 32, "ages": (15, 105), "count": 1,
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {
+        "shape": (64, 96, 96), "noise": (4.0,), "ranges": (60,), "seeds": (1,),
+        "arch": None, "cube": 32, "ages": (15, 105), "count": 1,
+    },
+    "medium": {
+        "shape": (64, 96, 96), "noise": (0.5, 4.0), "ranges": (60, 45), "seeds": (0, 1),
+        "arch": None, "cube": 32, "ages": (40, 320), "count": 1,
+    },
+    "large": {
+        "shape": (96, 160, 160), "noise": (0.1, 0.5), "ranges": (60, 45), "seeds": (0, 1),
+        "arch": "unet-small", "cube": 48, "ages": (100, 800), "count": 2,
+    },
 }  # fmt: skip
 WRONG = 20
 """Degrees by which the wrong range is too narrow at both ends."""
@@ -210,11 +217,11 @@ def summary(scores: pd.DataFrame) -> list[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--size", default="large", choices=SIZES)
     parser.add_argument("--held_out", default="full", choices=("quick", "full"))
     parser.add_argument("--gpuID", default=None)
     asked = parser.parse_args()
-    size = SMALL if asked.small else FULL
+    size = SIZES[asked.size]
     asked.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     sets = list(product(size["noise"], size["ranges"], size["seeds"]))
