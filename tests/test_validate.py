@@ -2,6 +2,7 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from isonet2.data.tomograms import resolve
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
 from isonet2.networks import build_network
+from isonet2.opening.halves import halves_of
 from isonet2.parameters import RefineParameters, ValidateParameters
 from isonet2.parameters.command_line import parse, words_of
 from isonet2.physics.ctf import CtfTreatment
@@ -36,8 +38,10 @@ from isonet2.runs.judged import judge as judge_one
 from isonet2.runs.retraining import without_held_out
 from isonet2.runs.spread_volume import pool_spreads
 from isonet2.runs.subject import subject_of
-from isonet2.trust.regions import held_out_part
+from isonet2.trust.regions import held_out_part, measured_part
+from isonet2.trust.sums import correlation, products
 
+PAIRS = [("e", "o"), ("e", "e"), ("o", "o")]
 CPU = {"gpuID": "cpu", "ncpus": 1, "mixed_precision": False}
 
 
@@ -68,7 +72,11 @@ def project(halves, tmp_path_factory):
         }
     )
     write_table(folder / "tomograms.star", frame)
-    models = (save_model(folder / "copy.pt"), save_model(folder / "shifted.pt", shift=0.5))
+    held = {"TS_01_EVN.mrc and TS_01_ODD.mrc": (24, 56)}
+    models = (
+        save_model(folder / "copy.pt"),
+        save_model(folder / "shifted.pt", shift=0.5, seen=held),
+    )
     return judge(folder, *models), folder
 
 
@@ -89,6 +97,47 @@ def test_a_network_that_copies_is_red_for_the_noise_it_lets_through(project):
     assert through == pytest.approx(1, abs=0.05)
     gain = np.array(result["kept signal"]["gain"]["value"][2:6], float)
     assert gain == pytest.approx(1, abs=0.15)
+
+
+def test_what_was_held_out_of_training_is_judged_apart(project, halves):
+    _, folder = project
+    found = told(folder / "seen")
+    unknown, parted = found["results"]
+    assert unknown["kept signal where it was not trained"] is None
+    assert "in what it has seen in training" in found["sentences"][0]
+    apart = parted["kept signal where it was not trained"]
+    assert np.array(apart["gain"]["value"][2:6], float) == pytest.approx(1, abs=0.15)
+    parts = [torch.from_numpy(open_volume(half).read()[:, 24:56]) for half in halves[:2]]
+    region = {"measured": measured_part(parts[0].shape, ((-60.0, 60.0),))}
+    sums = products(dict(zip("eo", parts, strict=True)), PAIRS, region)
+    shared = correlation(*(sums[first, second, "measured"].sum(0) for first, second in PAIRS))
+    np.testing.assert_allclose(apart["halves"]["value"][2:20], shared[2:20], atol=0.02)
+    assert "in what was held out of training" in found["sentences"][1]
+
+
+def test_a_network_knows_what_it_was_trained_on(tmp_path, halves, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = {}
+    for half, column in zip(halves[:2], HALVES, strict=True):
+        long = np.tile(open_volume(half).read(), (1, 2, 1))
+        columns[column] = Path(f"long_{half.stem[-3:]}.mrc")
+        write_volume(columns[column], long, voxel_size=10.0, label="test")
+    frame = {"rlnIndex": 1, "rlnPixelSize": 10.0, "rlnNumberSubtomo": 1, **columns}
+    write_table(Path("long.star"), pd.DataFrame([frame]))
+    Path("tiny.yaml").write_text("family: unet\nfilters: 8\nlevels: 2\nconvolutions: 1\n")
+    options = QUICK | {"arch": "tiny.yaml", "epochs": 1, "star_file": "long.star"}
+    subject = subject_of(TomogramTable.read("long.star").tomograms[0])
+    shutil.copy(columns[HALVES[0]], "other.mrc")
+    other = replace(subject, halves=halves_of([Path("other.mrc"), columns[HALVES[1]]]))
+    for validation, apart in ((True, slice(80, 112)), (False, None)):
+        run = options | {"validation": validation, "output_dir": f"run_{validation}"}
+        (path,) = refine(RefineParameters(**run))
+        candidate = Candidate.load(path, "A", [torch.device("cpu")], mixed_precision=False)
+        assert candidate.has_seen(subject)
+        part = candidate.unseen(subject)
+        assert (None if part is None else part.block[1]) == apart
+        assert not candidate.has_seen(other)
+        assert candidate.unseen(other) is None
 
 
 def test_networks_stand_side_by_side_above_the_limit(project):

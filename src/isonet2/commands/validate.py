@@ -40,7 +40,7 @@ LIGHTS = {"clean": "green", "remark": "green", "warning": "yellow", "refusal": "
 CURVES = (
     "Kept signal: agreement of a restored half with the signal, judged by the other half as it was "
     "measured; a curve above that of the half as measured means that noise was taken away, below "
-    "it that signal was. The network has seen these data if it was trained on this tomogram. "
+    "it that signal was. Where a part was held out of training, it is judged apart. "
     "Residual: 1 is the noise that is known from the halves. Shaded: error by jackknife over slabs."
 )
 SHARE = (

@@ -51,6 +51,11 @@ class Half:
         return padded(self.region, cube_region(low, size), self.volume.shape)
 
 
+def names_of(halves: Sequence[Half]) -> str:
+    """What a tomogram's files are called, wherever they lie."""
+    return " and ".join(dict.fromkeys(half.volume.path.name for half in halves))
+
+
 def halves_of(paths: Sequence[Path]) -> tuple[Half, ...]:
     """Open volumes and measure what standardises them; unequal shapes are refused."""
     halves = tuple(Half(v, statistics(v)) for v in map(open_volume, paths))

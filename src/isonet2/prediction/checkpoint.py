@@ -59,6 +59,9 @@ class Checkpoint:
         Of the tomograms it was trained on, angstrom; None where it is not known.
     part
         Of each tomogram that it was trained on: `full`, `top` or `bottom`.
+    seen
+        Tomograms that it was trained on, by the names of their files, and the voxels along y, first
+        and behind the last, that were held out of each; None for nothing. Empty where not known.
     """
 
     method: str
@@ -74,6 +77,7 @@ class Checkpoint:
     metrics: dict[str, float] = field(default_factory=dict)
     pixel_size: float | None = None
     part: str = "full"
+    seen: dict[str, tuple[int, int] | None] = field(default_factory=dict)
 
     @property
     def is_published(self) -> bool:

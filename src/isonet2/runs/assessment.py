@@ -70,6 +70,8 @@ class Assessment:
     ----------
     kept, controls_kept
         Kept signal, and that of controls by name.
+    unseen
+        Kept signal in the part that was held out of training; None where there is none.
     residual
         What is left of the data.
     held_out, controls_held_out
@@ -94,6 +96,7 @@ class Assessment:
 
     kept: Kept
     controls_kept: dict[str, Kept]
+    unseen: Kept | None
     residual: Residual
     held_out: HeldOut | None
     controls_held_out: dict[str, HeldOut]
@@ -167,6 +170,7 @@ def assess(
         controls_kept={
             name: kept_signal(_half_sums(data, *halves)) for name, halves in pair.items()
         },
+        unseen=_unseen(candidate, subject, store, kept, report),
         residual=residual(sums, list(tilts)),
         held_out=told,
         controls_held_out=by_control,
@@ -242,6 +246,20 @@ def _half_sums(data: Data, fe: Tensor, fo: Tensor) -> Sums:
     ]  # fmt: skip
     parts = {name: part for name, part in data.parts.items() if name not in ("wedge", "held out")}
     return products(volumes, pairs, parts)
+
+
+def _unseen(
+    candidate: Candidate, subject: Subject, store: Store, kept: Sectors, report: Report
+) -> Kept | None:
+    """Kept signal where the network was never trained."""
+    part = candidate.unseen(subject)
+    if part is None:
+        return None
+    halves = part.measured()
+    data, compare = _data(candidate, part, *halves, kept), _compared(candidate, part)
+    what = "restoring what was held out of training"
+    made = _made(candidate, part, store, report, what, list(halves), part.sectors)
+    return kept_signal(_half_sums(data, compare(made[0]), compare(made[1])))
 
 
 def _shared(data: Data) -> Tensor:

@@ -15,7 +15,7 @@ from isonet2.data.volumes import volume_of_array
 from isonet2.data.voxels import Statistics
 from isonet2.errors import InputError
 from isonet2.machine.devices import autocast_type
-from isonet2.opening.halves import Half
+from isonet2.opening.halves import Half, names_of
 from isonet2.opening.rows import geometry_of
 from isonet2.parameters import PredictParameters
 from isonet2.physics.ctf import CtfSlots
@@ -74,6 +74,19 @@ class Candidate:
         treatment = self.checkpoint.usage.treatment
         bfactor = float(self.checkpoint.parameters.get("bfactor") or 0.0)
         return geometry_of(subject.tomogram, subject.halves[0].volume, treatment, bfactor)
+
+    def unseen(self, subject: Subject) -> Subject | None:
+        """The part of a tomogram that was held out of training; None where there is none."""
+        bounds = self.checkpoint.seen.get(names_of(subject.halves))
+        if bounds is None or bounds[1] > subject.halves[0].volume.shape[1]:
+            return None
+        z, _, x = subject.block
+        return replace(subject, block=(z, slice(*bounds), x))
+
+    def has_seen(self, subject: Subject) -> bool:
+        """Whether it was trained on a tomogram, as far as is known."""
+        seen = self.checkpoint.seen
+        return not seen or names_of(subject.halves) in seen
 
     def slots(self, subject: Subject, shape: Shape) -> CtfSlots:
         """Where the CTF acts on a block."""

@@ -28,6 +28,15 @@ def figures_of(one: Judged) -> dict[str, object]:
             "agrees to (A)": m.kept.resolution(one.pixel_size),
             **{name: _estimate(each.kept) for name, each in m.controls_kept.items()},
         },
+        "kept signal where it was not trained": None
+        if m.unseen is None
+        else {
+            "halves": _estimate(m.unseen.shared),
+            "network": _estimate(m.unseen.kept),
+            "gain": _estimate(m.unseen.gain),
+            "agrees to (A)": m.unseen.resolution(one.pixel_size),
+        },
+        "trained on this tomogram": one.seen,
         "residual": {
             "chi-square": _estimate(m.residual.chi),
             "chi-square of a Wiener filter": m.residual.wiener.tolist(),

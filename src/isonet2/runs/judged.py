@@ -100,6 +100,7 @@ def judge(
                 measured,
                 p.held_out,
                 candidate.checkpoint.fills_wedge,
+                candidate.has_seen(subject),
             )
         )
     if several:

@@ -38,6 +38,8 @@ class Judged:
         How tilts were held out: quick, full or none.
     fills
         Whether it is meant to fill the wedge.
+    seen
+        Whether it was trained on this tomogram.
     """
 
     tomogram: str
@@ -46,6 +48,7 @@ class Judged:
     measured: Assessment
     held_out: str
     fills: bool
+    seen: bool
 
     @property
     def beyond_positivity(self) -> float:
@@ -162,8 +165,8 @@ def three_sentences(judged: Sequence[Judged]) -> list[str]:
     lost = fmean(float(one.measured.residual.signal_lost.value) for one in judged)
     to = f" down to {fmean(ends):.0f} A" if ends else ""
     first = (
-        f"{model} agrees with what was measured{to}, and leaves {_share(lost)} of the shared "
-        "signal behind."
+        f"{model} agrees with what was measured{to}{_where(judged)}, and leaves {_share(lost)} of "
+        "the shared signal behind."
     )
     told = [one for one in judged if one.measured.held_out and one.measured.held_out.resolutions]
     if told:
@@ -187,6 +190,18 @@ def three_sentences(judged: Sequence[Judged]) -> list[str]:
     return [first, second, third]
 
 
+def _where(judged: Sequence[Judged]) -> str:
+    """Where that was found: what was trained on proves less than what was not."""
+    parts = [one.measured.unseen for one in judged if one.measured.unseen is not None]
+    ends = [end for part in parts if (end := part.resolution(judged[0].pixel_size))]
+    if parts:
+        to = f" to {fmean(ends):.0f} A" if ends else " nowhere"
+        return f" (in what was held out of training{to})"
+    if not any(one.seen for one in judged):
+        return " in tomograms that it was not trained on"
+    return " in what it has seen in training"
+
+
 def _mean(told: HeldOut | None) -> Tensor:
     assert told is not None
     return told.mean.value
@@ -202,6 +217,8 @@ def draw_curves(one: Judged) -> bytes:
         Line("half as measured", _cut(m.kept.raw, last)),
         *(Line(name, _cut(told.kept.value, last)) for name, told in m.controls_kept.items()),
     ]
+    if m.unseen is not None:
+        kept.insert(1, _line("network, held out of training", m.unseen.kept, m.unseen.last))
     panels: list[Panel | Bars] = [
         Panel("kept signal", "agreement with the measured signal", kept, (0, 1.05), 0.5),
         Panel(

@@ -99,6 +99,7 @@ class TrainingRun:
             usual = columns.pop() if len(columns) == 1 else None
             self.column = getattr(parameters, "input_column", None) or usual
         self.tomograms = {source.name: source.identity for source in sources}
+        self.seen: dict[str, tuple[int, int] | None] = {source.files: None for source in sources}
         ranks = max(1, len(devices), self.fabric.world_size)
         self.cubes, self.validation = self._cubes(sources)
         self.passages = Passages(self.cubes, self.usage, self.fabric, self.files.network.name)
@@ -149,6 +150,7 @@ class TrainingRun:
         both = p.pairing == "both" and method.reads_halves
         cubes = Cubes(drawn, assembler(sources, both_directions=both))
         if held:
+            self.seen |= {source.files: source.bounds for source in held}
             aside = Cubes(drawing(held), assembler(held))
             return cubes, Validation(method, self.recipe, aside, last_noise_level(p))
         if p.validation or p.patience:
@@ -374,4 +376,5 @@ class TrainingRun:
             metrics=training.history[-1],
             pixel_size=median(s.geometry.pixel_size for s in self.cubes.subtomograms.sources),
             part=self.part,
+            seen=self.seen,
         )

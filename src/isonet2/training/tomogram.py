@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isonet2.data.volumes import Volume, no_mask
-from isonet2.opening.halves import Half
+from isonet2.opening.halves import Half, names_of
 from isonet2.physics.geometry import Geometry
 from isonet2.types import Position
 
@@ -47,12 +47,16 @@ class Source:
     bounds: tuple[int, int] | None = None
 
     @property
+    def files(self) -> str:
+        """Names of its halves' files, or of the one that it has."""
+        return names_of((self.first, self.second))
+
+    @property
     def identity(self) -> dict[str, str]:
         """What of the tomogram decides on the numbers of a training run, by what it is called."""
         z, y, x = self.first.volume.shape
-        files = " and ".join(dict.fromkeys(h.volume.path.name for h in (self.first, self.second)))
         return {
-            "file": files,
+            "file": self.files,
             "size": f"{x} x {y} x {z} voxels",
             "rlnPixelSize": f"{self.geometry.pixel_size:g} A",
             "tilt range": self.geometry.tilts,
