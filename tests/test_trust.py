@@ -10,6 +10,7 @@ from isonet2.physics.fourier import apply_filter, spectrum
 from isonet2.physics.wedge import measured
 from isonet2.trust import controls
 from isonet2.trust.anisotropy import cone_power
+from isonet2.trust.beads import beads_in
 from isonet2.trust.held_out import held_out, pairs_of
 from isonet2.trust.imprint import imprint, narrower, noise_of, turned, without_phases
 from isonet2.trust.kept import kept_signal
@@ -326,6 +327,27 @@ def test_power_is_the_same_on_all_sides_of_noise_and_not_of_a_slab():
     assert same == pytest.approx({"x": 1, "y": 1, "z": 1}, abs=0.1)
     seen = apply_filter(x, measured((64, 64, 64), SECTORS))
     assert cone_power(seen, PIXEL)["z"] < 0.05
+
+
+def test_gold_is_found_where_it_is_and_its_streaks_are_measured():
+    generator = torch.Generator().manual_seed(4)
+    shape = (48, 64, 72)
+    noise = torch.randn(shape, generator=generator)
+    places = [(10, 20, 15), (30, 40, 50)]
+    gold, streaks = torch.zeros(shape), torch.zeros(shape)
+    for z, y, x in places:
+        gold[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2] = 100
+        streaks[z - 9 : z + 10, y, x - 9 : x + 10] = 5 * torch.randn(19, 19, generator=generator)
+    volumes = {"with": noise + gold + streaks, "without": noise + gold}
+    found = beads_in(noise + gold, volumes, (100, 0, 200))
+    expected = torch.tensor(places).double() + torch.tensor((100.0, 0, 200))
+    torch.testing.assert_close(torch.from_numpy(found.middles), expected.double(), atol=0.2, rtol=0)
+    assert found.roughness["without"] == pytest.approx(1, abs=0.05)
+    beside = 25**3 - 9**3
+    inside = 19**2 - 9**2
+    variance = 1 + 25 * inside / beside
+    assert found.roughness["with"] == pytest.approx(math.sqrt(variance), rel=0.1)
+    assert beads_in(noise, volumes, (0, 0, 0)) is None
 
 
 def test_lights_change_at_their_limits():

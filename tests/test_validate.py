@@ -313,6 +313,11 @@ def two(star, halves):
 
 
 def test_one_that_fails_stops_no_other(two, copying, monkeypatch, caplog):
+    for half in Path().glob("TS_02_*.mrc"):
+        voxels = open_volume(half).read()
+        voxels[20:25, 30:35, 40:45] -= 60
+        write_volume(half, voxels, voxel_size=10.0, label="test")
+
     def fails_once(subject, *others):
         if subject.name == "TS_01":
             raise InputError("TS_01: is broken")
@@ -321,7 +326,11 @@ def test_one_that_fails_stops_no_other(two, copying, monkeypatch, caplog):
     monkeypatch.setattr(module, "judge", fails_once)
     assert cli.main([*two, "--held_out", "none"]) == 2
     assert "TS_01: is broken" in caplog.text
-    assert [one["tomogram"] for one in told(Path("validate"))["results"]] == ["TS_02"]
+    (result,) = told(Path("validate"))["results"]
+    assert result["tomogram"] == "TS_02"
+    assert result["gold"]["middles (x, y, z)"] == [pytest.approx((42, 32, 22), abs=0.4)]
+    (said,) = (found["sentence"] for found in result["findings"] if found["kind"] == "gold")
+    assert "holds 1 gold bead, or bodies as dense (x, y, z: 42, 32, 22)" in said
     assert "TS_01: is broken" in Path("validate/report.html").read_text(encoding="utf-8")
     progress = read_progress(Path("validate"))
     assert (progress.state, progress.tomogram, progress.tomograms) == ("succeeded", 2, 2)

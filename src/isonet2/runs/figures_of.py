@@ -63,6 +63,12 @@ def figures_of(one: Judged) -> dict[str, object]:
         },
         "power along x, y, z": m.power,
         "lattice peaks in the result": m.peaks,
+        "gold": None
+        if m.beads is None
+        else {
+            "middles (x, y, z)": m.beads.middles[:, ::-1].round(1).tolist(),
+            "roughness beside it": m.beads.roughness,
+        },
         "blur of the same strength (voxels)": m.blur,
     }
     if m.truth:

@@ -11,7 +11,7 @@ from isonet2.parameters import ValidateParameters
 from isonet2.reports.comparison import slices
 from isonet2.reports.page import Slides
 from isonet2.reports.progress import progress_bar
-from isonet2.runs.assessment import assess
+from isonet2.runs.assessing import assess
 from isonet2.runs.candidate import Candidate, Store
 from isonet2.runs.judgement import Judged
 from isonet2.runs.spread_volume import pool_spreads, write_spread

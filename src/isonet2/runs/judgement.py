@@ -8,14 +8,17 @@ from statistics import fmean
 from torch import Tensor
 
 from isonet2.checks.findings import Finding, Findings
+from isonet2.errors import counted
 from isonet2.reports.comparison import Bars, Line, Panel, curves
 from isonet2.runs.assessment import Assessment
+from isonet2.trust.beads import Beads
 from isonet2.trust.held_out import HeldOut
 from isonet2.trust.sums import Estimate
 from isonet2.trust.verdict import FILL, IMPRINT, LOST, THROUGH, Light
 
 NEGLIGIBLE = 0.05
 """Part of the signal whose loss at some tilts need not be mentioned."""
+NAMED_BEADS = 5
 HOW = {
     "quick": "by the network itself, which has seen these tilts in training: a mild test",
     "full": "by a network trained anew without these tilts: the honest test",
@@ -92,6 +95,8 @@ class Judged:
         if self.fills and self.held_out != "none":
             found.add([self._fill()])
         found.add(self._named())
+        if m.beads is not None:
+            found.add([self._gold(m.beads)])
         return found
 
     def _fill(self) -> Finding:
@@ -129,6 +134,20 @@ class Judged:
                 )
             )
         return found
+
+    def _gold(self, beads: Beads) -> Finding:
+        places = [f"{x:.0f}, {y:.0f}, {z:.0f}" for z, y, x in beads.middles]
+        more = f"; and {len(places) - NAMED_BEADS} more" * (len(places) > NAMED_BEADS)
+        result, wiener = beads.roughness["result"], beads.roughness["Wiener filter"]
+        return Finding(
+            "gold",
+            "remark",
+            f"it holds {counted(len(places), 'gold bead')}, or bodies as dense (x, y, z: "
+            f"{'; '.join(places[:NAMED_BEADS])}{more}); beside them the result is {result:.1f} "
+            f"times as rough as elsewhere, by a Wiener filter {wiener:.1f} times",
+            "train with the masks of make_mask, which leaves beads out" * (result > wiener),
+            self.tomogram,
+        )
 
     def _own(self, sentence: str, remedy: str) -> Finding:
         return Finding(IMPRINT.name, "warning", sentence, remedy, self.tomogram)

@@ -16,7 +16,7 @@ from isonet2.opening.rows import input_paths, sectors_of
 from isonet2.physics.metrics import SPECIMEN_DEPTH
 from isonet2.physics.wedge import Sectors, sectors_of_tilts
 from isonet2.trust.regions import kept_sectors
-from isonet2.types import Region, Shape
+from isonet2.types import Position, Region, Shape
 
 LARGEST: Shape = (256, 256, 384)
 """Voxels of the middle of a tomogram that is looked at, (z, y, x)."""
@@ -59,6 +59,12 @@ class Subject:
     def shape(self) -> Shape:
         """Of the block."""
         z, y, x = (part.stop - part.start for part in self.block)
+        return z, y, x
+
+    @property
+    def corner(self) -> Position:
+        """Lowest corner of the block in the tomogram, (z, y, x)."""
+        z, y, x = (part.start for part in self.block)
         return z, y, x
 
     @property
