@@ -91,7 +91,8 @@ def listing() -> float:
         for number in range(2, JOBS + 1):
             folder = first.folder.with_name(f"job{number:03}")
             folder.mkdir()
-            (folder / "job.json").write_text(told.replace('"number": 1,', f'"number": {number},'))
+            mine = told.replace('"number": 1,', f'"number": {number},')
+            (folder / "job.json").write_text(mine.replace("job001", folder.name))
             (folder / "state.json").write_text(json.dumps(end))
         taken = []
         for _ in range(5):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import browsing, served, started
+from job_helpers import many
 from star_files import OURS, put
 
 from isonet2.gui.pace import LONGEST, SHARE, pause_after
@@ -80,7 +81,8 @@ def test_a_log_of_20000_lines_is_shown_without_strain(tmp_path):
 
 
 def test_idle_pages_cost_less_than_2_percent_of_a_core_each(tmp_path):
-    Jobs(tmp_path).submit_program(["true"])
+    """In a project of a thousand jobs."""
+    many(Jobs(tmp_path), 1000)
     put(tmp_path / "tomograms.star", OURS)
     others = ("/", "/refine", "/prepare")
     with (

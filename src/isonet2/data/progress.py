@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -278,7 +278,7 @@ def progresses(folder: Path) -> list[Progress]:
     return sorted((one for one in told if one is not None), key=lambda one: -one.started)
 
 
-def find_progress(project: Path, but: Container[Path] = ()) -> list[tuple[Path, Progress]]:
+def find_progress(project: Path, but: Iterable[Path] = ()) -> list[tuple[Path, Progress]]:
     """What runs tell of themselves in the folders of a project and in those below, with folders.
 
     Parameters
@@ -288,11 +288,14 @@ def find_progress(project: Path, but: Container[Path] = ()) -> list[tuple[Path, 
     but
         Folders that are left out.
     """
-    places = [place for folder in _folders_in(project) for place in (folder, *_folders_in(folder))]
-    return [(place, told) for place in places if place not in but for told in progresses(place)]
+    left_out = {str(place) for place in but}
+    first = _folders_in(str(project))
+    places = [place for folder in first for place in (folder, *_folders_in(folder))]
+    found = [Path(place) for place in places if place not in left_out]
+    return [(place, told) for place in found for told in progresses(place)]
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _folders_in(folder: str) -> list[str]:
     with suppress(OSError), os.scandir(folder) as entries:
-        return [Path(e.path) for e in entries if e.name[0] != "." and e.is_dir()]
+        return [e.path for e in entries if e.name[0] != "." and e.is_dir()]
     return []

@@ -1,6 +1,7 @@
 """What a form may offer as the project stands: filled columns, trained networks."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from isonet2.data.blocks import is_missing, read_star
@@ -11,6 +12,7 @@ from isonet2.gui.forms import Form
 from isonet2.gui.old_app import old_jobs
 from isonet2.gui.overview import TRAININGS
 from isonet2.gui.project import Project
+from isonet2.gui.table import state_of
 from isonet2.gui.words import t
 from isonet2.jobs import Job, Jobs
 from isonet2.parameters.commands import COMMANDS
@@ -91,15 +93,22 @@ def network_of(project: Project, job: Job) -> str:
 def filled_columns(project: Project, table: str) -> list[str]:
     """Columns of tomograms that the table fills in at least one row."""
     try:
-        star = read_star(project.allowed(table or "tomograms.star"))
-        frame = star.blocks[find_table(star.path, star.blocks)]
+        path = project.allowed(table or "tomograms.star")
+        return list(_columns(path, state_of(path)))
     except InputError:
         return []
-    return [
+
+
+@lru_cache(maxsize=16)
+def _columns(path: Path, state: str) -> tuple[str, ...]:
+    """Filled columns of a table, which is read once while the file stays as it is."""
+    star = read_star(path)
+    frame = star.blocks[find_table(star.path, star.blocks)]
+    return tuple(
         column
         for column in COLUMNS
         if column in frame and not all(is_missing(str(cell)) for cell in frame[column])
-    ]
+    )
 
 
 def tables(project: Project) -> list[Path]:

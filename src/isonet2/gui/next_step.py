@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 from isonet2.data.blocks import is_missing
 from isonet2.errors import InputError
 from isonet2.gui.choices import tables
 from isonet2.gui.project import Project
-from isonet2.gui.table import Table, load
+from isonet2.gui.table import load, state_of
 from isonet2.jobs import Job, Jobs
 
 COUNTED = {
@@ -48,25 +50,30 @@ class ProjectState:
 def state_of_project(project: Project) -> ProjectState:
     """Read how far a project is, from its newest table and its jobs."""
     jobs = Jobs(project.folder).list()
-    table = _newest(project)
-    if table is None:
+    found = next((one for path in tables(project) if (one := _filled(path, state_of(path)))), None)
+    if found is None:
         step, page = _of_jobs(jobs) or ("prepare", "/prepare")
         return ProjectState(step, page)
+    table, count, filled = found
+    step, page = _of_jobs(jobs) or _of_table(filled, jobs)
+    return ProjectState(step, page, project.told(table), count, filled)
+
+
+@lru_cache(maxsize=16)
+def _filled(path: Path, state: str) -> tuple[Path, int, Mapping[str, int]] | None:
+    """How many tomograms a table lists, and how far they are; None where it cannot be read.
+
+    It is read once while the file stays as it is.
+    """
+    try:
+        table = load(path)
+    except InputError:
+        return None
     filled = {
         short: sum(not is_missing(row.get(column, "")) for row in table.rows)
         for column, short in COUNTED.items()
     }
-    step, page = _of_jobs(jobs) or _of_table(filled, jobs)
-    return ProjectState(step, page, project.told(table.path), len(table.rows), filled)
-
-
-def _newest(project: Project) -> Table | None:
-    for path in tables(project):
-        try:
-            return load(path)
-        except InputError:
-            continue
-    return None
+    return path, len(table.rows), filled
 
 
 def _of_jobs(jobs: list[Job]) -> tuple[str, str] | None:

@@ -72,10 +72,27 @@ def entries(jobs: Jobs) -> list[Entry]:
     """All jobs and runs, those of IsoApp too, the newest first."""
     known = jobs.list()
     waiting = waits_for(known, paused=jobs.paused)
-    listed = [(job.submitted, entry_of_job(job, waiting)) for job in known]
+    today = f"{language()} {time.strftime('%Y-%m-%d')}"
+    listed = [(job.submitted, _kept_entry(job, waiting, today)) for job in known]
     listed += [(at.started, entry_of_run(jobs, place, at)) for place, at in jobs.runs(known)]
     listed += [(job.changed, entry_of_old(job)) for job in old_jobs(jobs.project)]
     return [entry for _, entry in sorted(listed, key=lambda pair: pair[0], reverse=True)]
+
+
+_made: dict[Path, tuple[Job, str, Entry]] = {}
+
+
+def _kept_entry(job: Job, waiting: Mapping[int, str], today: str) -> Entry:
+    """The line of a job; of one that has ended the one that was made before.
+
+    What it says depends on `today`: the language, and the day.
+    """
+    if not job.has_ended:
+        return entry_of_job(job, waiting)
+    made = _made.get(job.folder)
+    if made is None or made[0] is not job or made[1] != today:
+        made = _made[job.folder] = job, today, entry_of_job(job, waiting)
+    return made[2]
 
 
 def entry_of_job(job: Job, waiting: Mapping[int, str] = MappingProxyType({})) -> Entry:

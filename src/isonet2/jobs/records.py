@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from isonet2.data.files import atomic_path
 from isonet2.data.processes import Process
@@ -171,11 +171,12 @@ def read_json(path: Path | str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def read_job(folder: Path) -> Job | None:
+def read_job(folder: Path | str) -> Job | None:
     """Read a job by its folder; None where no job is, or one that is being made.
 
     Whether it is skipped, and what the scheduler of a lane says of it, others add. One that has
-    ended is read again only when its files have changed.
+    ended is read again only when its files have changed; they are not even looked at while the
+    folder, in which each change puts a new file, stays as it was.
 
     Raises
     ------
@@ -183,21 +184,50 @@ def read_job(folder: Path) -> Job | None:
         For a record that no program of ours wrote.
     """
     place = str(folder)
+    changed = _changed(place)
+    known = _ended.get(place)
+    if known is not None and changed == known.changed != 0:
+        return known.job
     files = _stamps(place)
-    stamps, job = _ended.get(place, (None, None))
-    if job is None or stamps != files:
-        job = _read_anew(folder, place, files)
-        if job is not None and STATE in files and job.status in WRITTEN:
-            _ended[place] = files, job
-        else:
+    if known is None or known.files != files:
+        job = _read_anew(Path(folder), place, files)
+        if job is None or STATE not in files or job.status not in WRITTEN:
             _ended.pop(place, None)
+            return job
+    else:
+        job = known.job
+    _ended[place] = _Ended(changed, files, job)
     return job
+
+
+def _changed(place: str) -> int:
+    """When a folder was changed, in nanoseconds; 0 where that was too short ago to be sure.
+
+    A second change in the same tick of the clock leaves the same time.
+    """
+    try:
+        changed = os.stat(place).st_mtime_ns  # noqa: PTH116 - a thousand times, and quickly
+    except OSError:
+        return 0
+    return changed if time.time_ns() - changed > RESTED else 0
 
 
 WRITTEN = ("succeeded", "failed", "cancelled")
 """Ends that stand in a job's own file, and need no look at what still lives."""
 _Stamps = dict[str, tuple[int, int, int]]
-_ended: dict[str, tuple[_Stamps, Job]] = {}
+RESTED = 2_000_000_000
+"""Nanoseconds after which a folder's time tells of all changes before it."""
+
+
+class _Ended(NamedTuple):
+    """A job that has ended, with the times of its folder and of its files when it was read."""
+
+    changed: int
+    files: _Stamps
+    job: Job
+
+
+_ended: dict[str, _Ended] = {}
 
 
 def _stamps(place: str) -> _Stamps:

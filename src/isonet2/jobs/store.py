@@ -337,12 +337,12 @@ class Jobs:
                     return read_job(folder)
         return None
 
-    def _folders(self) -> Iterable[Path]:
+    def _folders(self) -> Iterable[str]:
         """Folders of jobs, in those of all kinds that there are."""
         with suppress(FileNotFoundError):
             for kind in (self.hidden / "kinds").iterdir():
                 with suppress(FileNotFoundError), os.scandir(self.project / kind.name) as entries:
-                    yield from (Path(e.path) for e in entries if _FOLDER.fullmatch(e.name))
+                    yield from (e.path for e in entries if _FOLDER.fullmatch(e.name))
 
     def _new_folder(self, kind: str) -> tuple[int, Path]:
         """Take the next number, which nobody else gets, and make the job's folder."""

@@ -56,6 +56,7 @@ class JobList:
         self.entries: Sequence[Entry] = ()
         self.chosen = ""
         self.told: list[dict[str, Any]] = []
+        self.shown: tuple[object, ...] = ()
         self.starred = False
         with ui.row().classes("w-full items-center no-wrap gap-1"):
             self.search = ui.input(placeholder=t("jobs.search"), on_change=self._refresh).props(
@@ -99,6 +100,10 @@ class JobList:
         self._refresh()
 
     def _refresh(self) -> None:
+        wanted = list(self.entries), self.chosen, self.starred, self.state.value, self.search.value
+        if wanted == self.shown:
+            return
+        self.shown = wanted
         more = {"chosen": self.chosen, "star": t("jobs.starred")}
         rows = [entry.row() | more for entry in self.entries if self._wanted(entry)]
         if rows != self.told:
