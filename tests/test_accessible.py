@@ -14,7 +14,7 @@ from isonet2.jobs import Jobs, start
 
 pytestmark = pytest.mark.slow
 PAGES = sorted({address for entries in SECTIONS.values() for _, address, _ in entries})
-JOB = "/jobs?job=1"
+JOB, TWO, FILM = "/jobs?job=1", "/compare?first=1&second=2", "/view?path=noise.mrc"
 FOCUSED = """() => {
   const one = document.activeElement;
   one.dataset.visited = "1";
@@ -40,6 +40,8 @@ def server(tmp_path_factory):
         Jobs(folder).submit_program(["true"], name="the first")
         Jobs(folder).submit_program(["true"], after=(1,))
         Jobs(folder).edit(1, starred=True, tags=["good", "old"])
+        for job in Jobs(folder).list():
+            write_volume(job.results / "noise.mrc", noise, voxel_size=10.0, label="test")
     with served(folder) as (address, client):
         yield address, client
 
@@ -51,13 +53,17 @@ def test_axe_finds_nothing_serious_and_nothing_lies_beside_a_small_window(server
     address, client = server
     found = {}
     with browsing(client, address, "/", width=1024, height=768, scheme=scheme) as page:
-        for one in (*PAGES, JOB):
+        for one in (*PAGES, JOB, TWO, FILM):
             page.goto(f"{address}{one}")
             page.locator("h1").first.wait_for()
             page.wait_for_timeout(1500)
             if one == JOB:
                 page.get_by_text("Which job follows which").click()
                 page.locator(".isonet-graph").wait_for()
+            if one in (TWO, FILM):
+                page.wait_for_function("window.__viewer?.about")
+            if one == FILM:
+                page.get_by_role("button", name="Film", exact=True).click()
             page.evaluate(axe)
             answer = page.evaluate("axe.run()")
             bad = [

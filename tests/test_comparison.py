@@ -67,7 +67,7 @@ def test_the_page_shows_slices_curves_and_differences_of_two_jobs(jobs, place):
 
     async def steps(user):
         await user.open("/jobs?job=1")
-        await user.should_see("Slices and curves of two jobs side by side")
+        await user.should_see("Lay it beside another job")
         await user.open("/compare?first=1")
         viewer = next(e for e in user.client.elements.values() if isinstance(e, VolumeViewer))
         spec = viewer._props["spec"]

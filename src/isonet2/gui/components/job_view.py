@@ -61,13 +61,16 @@ class JobView:
         self.key = ""
         self.standing: Standing | None = None
         self.actions: JobActions | None = None
+        self.relate: Callable[[], Awaitable[None]] | None = None
+        self.status = ""
         self.body = ui.column().classes("isonet-jobview")
         regularly(EVERY, self.look)
 
     async def show(self, key: str) -> None:
         """Show the entry of a key; an empty key shows that nothing is chosen."""
         self.key = key
-        self.standing = self.actions = None
+        self.standing = self.actions = self.relate = None
+        self.status = ""
         self.body.clear()
         with self.body:
             if not key:
@@ -87,21 +90,32 @@ class JobView:
         except StopIteration:
             _nothing(t("jobs.gone", number=key))
             return
+        others = {
+            str(o.number): f"{o.number} {o.name or o.place}"
+            for o in jobs
+            if o.kind == job.kind and o.number != job.number
+        }
         with ui.element("section").classes("isonet-card"):
             self.standing = Standing()
             before_and_after = ui.column().classes("gap-0")
             self.actions = JobActions(self.project, self.changed)
+            if others:
+                link = ui.link(t("compare.link"), f"/compare?first={job.number}")
+                link.classes("isonet-small q-mt-sm")
         graph = ui.column().classes("w-full")
         for place in (before_and_after, graph):
             place.set_visibility(False)
 
         async def relate() -> None:
-            links = await asyncio.to_thread(follows, jobs)
+            all_jobs = await asyncio.to_thread(self.jobs.list)
+            links = await asyncio.to_thread(follows, all_jobs)
             if not graph.is_deleted:
-                before_and_after.set_visibility(_chain(before_and_after, job, jobs, links))
-                graph.set_visibility(_graph(graph, job, jobs, links))
+                before_and_after.clear()
+                graph.clear()
+                before_and_after.set_visibility(_chain(before_and_after, job, all_jobs, links))
+                graph.set_visibility(_graph(graph, job, all_jobs, links))
 
-        ui.timer(0, relate, once=True)
+        self.relate = relate
         trained = {
             str(other.results): f"{other.number} {other.name or other.place}"
             for other in jobs
@@ -109,10 +123,7 @@ class JobView:
         }
         self._files(job.kind, job.results, trained)
         LogView(job.log, address(f"/api/log/{job.number}"))
-        others = {
-            str(o.number): f"{o.number} {o.name or o.place}" for o in jobs if o.kind == job.kind
-        }
-        ParametersView(self.jobs, job, {n: words for n, words in others.items() if n != key})
+        ParametersView(self.jobs, job, others)
         if not self.project.outside([job.results]):
             MethodsView(job)
         JobNotes(self.jobs, job)
@@ -168,6 +179,9 @@ class JobView:
         self.standing.show(entry, job, memory)
         if self.actions is not None and job is not None:
             self.actions.show(job)
+            if self.relate is not None and job.status != self.status:
+                self.status = job.status  # a job that begins keeps the table that it reads
+                await self.relate()
 
     def _read(self) -> tuple[Entry, Job | None, Sequence[str]]:
         if self.key.startswith(RUN):

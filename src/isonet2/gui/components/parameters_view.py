@@ -49,9 +49,6 @@ class ParametersView:
                     t("parameters.only"), value=bool(compared), on_change=self.show
                 )
                 self.only.bind_visibility_from(self.other, "value", bool)
-                if not compared and others:
-                    link = ui.link(t("compare.link"), f"/compare?first={job.number}")
-                    link.mark("compare")
             self.table = ui.table(columns=_columns([job]), rows=[], row_key="name")
             self.table.props("flat dense hide-bottom :rows-per-page-options=[0]").classes("w-full")
             self.table.add_slot("body", _ROW)
