@@ -237,6 +237,10 @@ def test_the_manuals_walk_through_the_pages(phantom, kept, pictures, ending):
         page.wait_for_function("window.__viewer && window.__viewer.about")
         page.evaluate("window.__viewer.ready()")
         tour.picture("viewer")
+        tour.go("/compare?first=5&second=2")
+        page.wait_for_function("window.__viewer && window.__viewer.about")
+        assert page.evaluate("window.__viewer.ready()")["beside"]
+        tour.picture("compare")
         tour.go("/")
         tour.see("Look at the restored tomograms")
         tour.picture("start")
