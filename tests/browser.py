@@ -74,8 +74,9 @@ def far_away(address, seconds, listening=0):
         late = asyncio.Queue()
 
         async def take():
-            while data := await reader.read(65536):
-                late.put_nowait((loop.time() + seconds, data))
+            with suppress(ConnectionError):  # a browser that leaves in the middle of a request
+                while data := await reader.read(65536):
+                    late.put_nowait((loop.time() + seconds, data))
             late.put_nowait((loop.time() + seconds, b""))
 
         taking = asyncio.create_task(take())
