@@ -44,7 +44,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "arch": None, "cube": 32, "ages": (15, 105), "count": 1,
     },
     "medium": {
-        "shape": (64, 96, 96), "noise": (1.5, 6.0), "ranges": (60, 45), "seeds": (0, 1),
+        "shape": (64, 96, 96), "noise": (0.5, 4.0), "ranges": (60, 45), "seeds": (0, 1),
         "arch": None, "cube": 32, "ages": (40, 320), "count": 1,
     },
     "large": {

@@ -11,7 +11,7 @@ spec = importlib.util.spec_from_file_location(
 benchmark = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benchmark)
 
-SIZE = benchmark.SMALL | {"shape": (48, 72, 72), "ages": (8,)}
+SIZE = benchmark.SIZES["small"] | {"shape": (48, 72, 72), "ages": (8,)}
 STEPS = 48
 
 

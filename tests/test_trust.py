@@ -132,8 +132,9 @@ def restored_share(scene, made):
     part = held_out_part(SHAPE, SECTORS, KEPT, 40)
     volumes = {"e": e, "o": o, "h": made, "h of e": made, "h of o": made}
     pairs = [*HALF_PAIRS, *pairs_of("h")]
-    sums = products(volumes, pairs, {"held out": part})
-    return held_out(sums, frequencies_in(SHAPE, part), torch.ones(SHELLS + 1), PIXEL)
+    parts = {"held out": part, "measured": measured_part(SHAPE, SECTORS)}
+    counts = {name: frequencies_in(SHAPE, one) for name, one in parts.items()}
+    return held_out(products(volumes, pairs, parts), counts, PIXEL)
 
 
 def test_held_out_tilts_tell_what_is_true_of_them(scene):
@@ -147,6 +148,25 @@ def test_held_out_tilts_tell_what_is_true_of_them(scene):
         value, error = told.at(40.0)
         assert value == pytest.approx(part, abs=max(0.06, 3 * error))
         assert float(told.mean.value) == pytest.approx(part, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noisy_halves_are_told_by_the_power_in_all_directions(scene, seed):
+    """Their held-out directions alone say next to nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = measured(SHAPE, SECTORS)
+    noisy = [
+        apply_filter(scene[0] + 5 * torch.randn(SHAPE, generator=generator), weight)
+        for _ in range(2)
+    ]
+    for part in (0.7, 0.0):
+        invented = controls.blur(torch.randn(SHAPE, generator=generator), 1.0)
+        made = part * scene[0] + math.sqrt(1 - part**2) * invented / invented.std()
+        told = restored_share((scene[0], *noisy), made)
+        value, error = told.at(40.0)
+        assert float(told.own[told.resolutions.index(40.0)]) < 0.5
+        assert 0.01 < error < 0.2
+        assert value == pytest.approx(part, abs=2.5 * error)
 
 
 def test_nothing_is_told_where_the_held_out_halves_do_not_agree(scene):

@@ -34,7 +34,6 @@ from isonet2.trust.regions import (
     without_tilts,
 )
 from isonet2.trust.residual import residual
-from isonet2.trust.sampling import tilt_agreement, tilts_of
 from isonet2.trust.spread import Spread, flips, rank_with_error, shell_spread, smoothed
 from isonet2.trust.sums import Sums, band, correlation, frequencies_in, jackknife, products
 
@@ -55,13 +54,13 @@ class Data:
     parts
         Of Fourier space, by name.
     counts
-        Frequencies of a slab in each shell of the held-out part.
+        Frequencies of a slab in each shell of what was held out, and of what was measured.
     """
 
     e: Tensor
     o: Tensor
     parts: dict[str, Tensor]
-    counts: Tensor
+    counts: dict[str, Tensor]
 
 
 def assess(
@@ -115,7 +114,7 @@ def assess(
     known = _truth(subject, result, judged, pixel)
     if with_held_out:
         told, by_control, true = _held_out(
-            retrained or candidate, subject, store, kept, report, data
+            retrained or candidate, subject, store, kept, report, data, sums
         )
         known |= true
     spread, rank, deviation = _spread(candidate, subject, store, report, (first, second), data)
@@ -163,14 +162,14 @@ def _data(candidate: Candidate, subject: Subject, e: Tensor, o: Tensor, kept: Se
     for weight in (slots.input, slots.target):
         e, o = apply_filter(e, weight), apply_filter(o, weight)
     shape, sectors = subject.shape, subject.sectors
-    held = held_out_part(shape, sectors, kept, subject.thickness)
     parts = {
         "measured": measured_part(shape, sectors),
         "wedge": wedge_part(shape, sectors, subject.thickness),
-        "held out": held,
+        "held out": held_out_part(shape, sectors, kept, subject.thickness),
         **tilt_parts(shape, sectors),
     }
-    return Data(e, o, parts, frequencies_in(shape, held))
+    counts = {name: frequencies_in(shape, parts[name]) for name in ("held out", "measured")}
+    return Data(e, o, parts, counts)
 
 
 def _compared(candidate: Candidate, subject: Subject) -> Callable[[Tensor], Tensor]:
@@ -245,6 +244,7 @@ def _held_out(
     kept: Sectors,
     report: Report,
     data: Data,
+    measured: Sums,
 ) -> tuple[HeldOut, dict[str, HeldOut], dict[str, Tensor]]:
     """What the network, and controls, restore of held-out tilts; and the truth about the first."""
     first, second = (without_tilts(x, kept) for x in subject.measured())
@@ -264,19 +264,10 @@ def _held_out(
         volumes |= {f"{name} of e": halves[0], f"{name} of o": halves[1]}
         volumes[name] = (halves[0] + halves[1]) / 2
     pairs = [*HALVES, *(pair for name in results for pair in pairs_of(name))]
-    sums = products(volumes, pairs, {"held out": data.parts["held out"]})
-    shown = _shown(subject, store, data)
-    told = {name: held_out(sums, data.counts, shown, pixel, name) for name in results}
     part = {"held out": data.parts["held out"]}
-    return told.pop("h"), told, _truth(subject, volumes["h"], part, pixel)
-
-
-def _shown(subject: Subject, store: Store, data: Data) -> Tensor:
-    """What tilts as held out show of a specimen, computed once."""
-    tilts = tilts_of(subject.sectors, subject.tomogram.tilts)
-    part, thickness = data.parts["held out"], subject.thickness
-    facts = {"tilts": tilts, "shape": subject.shape, "part": int(part.sum()), "deep": thickness}
-    return store.once(facts, lambda: tilt_agreement(subject.shape, tilts, part, thickness))
+    sums = measured | products(volumes, pairs, part)
+    told = {name: held_out(sums, data.counts, pixel, name) for name in results}
+    return told.pop("h"), told, _truth(subject, made.mean(0), part, pixel)
 
 
 def _nulls(

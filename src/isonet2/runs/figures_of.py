@@ -87,7 +87,7 @@ def _held_out_record(one: Judged) -> dict[str, object]:
         "resolutions (A)": list(m.held_out.resolutions),
         "why not finer": m.held_out.why,
         "halves": m.held_out.halves.tolist(),
-        "shown by tilts without noise": m.held_out.shown.tolist(),
+        "power known from these tilts themselves": m.held_out.own.tolist(),
         **{
             name: _estimate(told.restored) | {"mean": _estimate(told.mean)}
             for name, told in each.items()

@@ -3,17 +3,18 @@
 Some measured directions are removed, the network restores what is left, and its result there is
 compared with what was removed. With `F(e)` and `F(o)` what it makes of the halves without these
 directions, `F` their mean, and `e` and `o` the halves as measured,
-`Q = (<F(e), o> + <F(o), e>) / 2 / sqrt(<F, F> <e, o>)` is the correlation of the result with what
-these tilts would have shown without noise. Each half is judged by the other one: no edge of the
-removed region is sharp in a volume of finite size, and the noise that leaks over it would agree
-with itself.
+`Q = (<F(e), o> + <F(o), e>) / 2 / sqrt(<F, F> P)` is the correlation of the result with what
+these tilts would have shown without noise, `P` being the power of the latter. Each half is judged
+by the other one: no edge of the removed region is sharp in a volume of finite size, and the noise
+that leaks over it would agree with itself.
 
-Without noise these tilts would themselves agree with the specimen only in part (see `sampling`).
-What the result shares with the specimen does not follow their error, so dividing by that part gives
-the correlation of the result with the specimen in the held-out directions.
+`<e, o>` in the held-out directions is that power, but of a small or noisy tomogram it is hardly
+known there. All measured directions together say how strong signal is on the whole, and these
+differ from it by `UNLIKE` or so. `P` is the mean of both, each weighted by what is known of it.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,15 +24,18 @@ from isonet2.trust.sums import Estimate, Sums, band, correlation, jackknife, rat
 
 RESOLUTIONS = (100.0, 60.0, 40.0, 30.0)
 """Angstrom at which results are told."""
-AGREE = 0.05
-"""Correlation of the held-out halves below which nothing is said."""
+AGREE = 0.02
+"""Correlation of the halves below which nothing is said."""
 SURE = 4.0
-"""Times the correlation that is expected of as many frequencies of noise, by which the held-out
-halves must agree: the power that they share, which is divided by, is then good to a quarter."""
+"""Times the correlation that is expected of as many frequencies of noise, by which the halves must
+agree: the power that they share, which is divided by, is then good to a quarter."""
+UNLIKE = 0.25
+"""Part by which the power of signal in some directions differs from that in all."""
 INDEPENDENT = 0.5
 """Part of the frequencies under a soft edge that are independent of their neighbours."""
 FEWEST = 200
 """Frequencies that a band must hold in all slabs together."""
+HALVES = (("e", "o"), ("e", "e"), ("o", "o"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,13 @@ class HeldOut:
     resolutions
         Of the bands, angstrom, from coarse to fine, as far as something can be told.
     restored
-        Correlation with the specimen in the held-out directions, in each band.
+        Correlation with what these tilts would have shown without noise, in each band.
     mean
-        The same of all shells from the coarsest to the finest of these bands, weighted equally.
+        The mean of these bands.
     halves
-        Correlation of the held-out halves, in each band.
-    shown
-        What tilts like these show of a specimen without noise, in each band: divided by.
+        Correlation of the halves in the measured directions, in each band.
+    own
+        Part of the signal's power that is known from the held-out directions themselves.
     why
         Why finer bands are not told; empty where they are.
     """
@@ -58,7 +62,7 @@ class HeldOut:
     restored: Estimate
     mean: Estimate
     halves: Tensor
-    shown: Tensor
+    own: Tensor
     why: str
 
     def at(self, resolution: float) -> tuple[float, float] | None:
@@ -71,73 +75,93 @@ class HeldOut:
 
 def held_out(
     sums: Sums,
-    counts: Tensor,
-    sampled: Tensor,
+    counts: Mapping[str, Tensor],
     pixel_size: float,
     made: str = "h",
     part: str = "held out",
+    whole: str = "measured",
 ) -> HeldOut:
     """Compare a result with what was held out.
 
     Parameters
     ----------
     sums
-        Of the result with itself, and under "NAME of e" and "NAME of o" of what was made of the
-        halves with the other half; and of `e` and `o`, their own and each other's.
+        In `part`, of the result with itself, and under "NAME of e" and "NAME of o" of what was
+        made of the halves with the other half; in both parts of `e` and `o`, their own and each
+        other's.
     counts
-        Frequencies of a slab in each shell of the part.
-    sampled
-        What tilts show of a specimen without noise, by shell; from `sampling.tilt_agreement`.
+        Frequencies of a slab in each shell of both parts.
     pixel_size
         Angstrom.
     made
         Name of the result.
-    part
-        Held-out directions.
+    part, whole
+        Held-out directions, and all that were measured.
     """
-    shared, first, second = (sums[a, b, part] for a, b in (("e", "o"), ("e", "e"), ("o", "o")))
-    cross, own = across(sums, made, part), sums[made, made, part]
-    number = counts * len(shared)
+    slabs = len(sums[made, made, part])
     bands, told, why = [], [], ""
     for resolution in RESOLUTIONS:
         shells = band(resolution, pixel_size)
         if shells.stop == 0:
             why = f"{resolution:g} A is beyond what voxels of {pixel_size:g} A can hold"
             break
-        if int(number[shells].sum()) < FEWEST:
+        if int(counts[part][shells].sum()) * slabs < FEWEST:
             continue
-        agree = jackknife(correlation, *(one[:, shells].sum(1) for one in (shared, first, second)))
-        chance = SURE / math.sqrt(INDEPENDENT * int(number[shells].sum()))
+        agree = jackknife(correlation, *(sums[a, b, whole][:, shells].sum(1) for a, b in HALVES))
+        chance = SURE * _chance(int(counts[whole][shells].sum()) * slabs)
         if not float(agree.value) > max(AGREE, chance, 2 * float(agree.error)):
-            why = f"the held-out halves do not agree at {resolution:g} A beyond their noise"
+            why = f"the halves do not agree at {resolution:g} A beyond their noise"
             break
         bands.append(shells)
         told.append((resolution, float(agree.value)))
     if not bands and not why:
         why = "too few frequencies are held out of a tomogram of this thickness"
+    shared, everywhere = sums["e", "o", part], sums["e", "o", whole]
+    weights = []
+    for b in bands:
+        noise = math.sqrt(
+            float(sums["e", "e", part][:, b].sum() * sums["o", "o", part][:, b].sum())
+        )
+        expected = _expected(everywhere.sum(0)[b], counts[part][b], counts[whole][b])
+        own = noise * _chance(int(counts[part][b].sum()) * slabs)
+        assumed = UNLIKE * float(expected)
+        weights.append(assumed**2 / max(assumed**2 + own**2, 1e-30))
 
-    total = shared.sum(0).clamp_min(0) * (counts > 0)
-    known = sampled.nan_to_num(1.0)
-    shares = [ratio((total[b] * known[b]).sum(), total[b].sum()) for b in bands]
-
-    def by_band(cross: Tensor, own: Tensor, shared: Tensor) -> Tensor:
-        rows = [
-            ratio(cross[b].sum(), (own[b].sum() * shared[b].sum()).clamp_min(0).sqrt()) / shown
-            for b, shown in zip(bands, shares, strict=True)
-        ]
+    def by_band(cross: Tensor, own: Tensor, shared: Tensor, on_the_whole: Tensor) -> Tensor:
+        rows = []
+        for b, weight in zip(bands, weights, strict=True):
+            expected = _expected(on_the_whole[b], counts[part][b], counts[whole][b])
+            power = weight * shared[b].sum().clamp_min(0) + (1 - weight) * expected
+            rows.append(ratio(cross[b].sum(), (own[b].sum() * power).clamp_min(0).sqrt()))
         return torch.stack(rows) if rows else torch.zeros(0, dtype=torch.float64)
 
-    def mean(cross: Tensor, own: Tensor, shared: Tensor) -> Tensor:
-        return by_band(cross, own, shared).mean()
-
+    given = across(sums, made, part), sums[made, made, part], shared, everywhere
+    found = jackknife(by_band, *given)
+    unsure = found.value * UNLIKE / 2 * (1 - torch.tensor(weights))
     return HeldOut(
         resolutions=tuple(resolution for resolution, _ in told),
-        restored=jackknife(by_band, cross, own, shared),
-        mean=jackknife(mean, cross, own, shared),
+        restored=Estimate(found.value, torch.hypot(found.error, unsure)),
+        mean=_mean(jackknife(lambda *each: by_band(*each).mean(), *given), unsure),
         halves=torch.tensor([value for _, value in told]),
-        shown=torch.tensor([float(one) for one in shares]),
+        own=torch.tensor(weights),
         why=why,
     )
+
+
+def _mean(found: Estimate, unsure: Tensor) -> Estimate:
+    """With the error of what is assumed, which bands have in common."""
+    return Estimate(found.value, torch.hypot(found.error, unsure.mean()))
+
+
+def _chance(count: int) -> float:
+    """Standard deviation of the correlation of noise at so many frequencies."""
+    return 1 / math.sqrt(INDEPENDENT * max(1, count))
+
+
+def _expected(on_the_whole: Tensor, here: Tensor, there: Tensor) -> Tensor:
+    """Power of the signal in some directions as all measured ones have it, shell by shell."""
+    density = on_the_whole.clamp_min(0) / there.clamp_min(1)
+    return (density * here).sum()
 
 
 def across(sums: Sums, made: str, part: str) -> Tensor:
