@@ -12,6 +12,7 @@ from isonet2.data.progress import read_progress
 from isonet2.data.star import TomogramTable
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.errors import InputError
+from isonet2.jobs.descendants import MARK
 
 
 def test_the_manuals_line(project, capsys, caplog):
@@ -130,6 +131,13 @@ def test_a_failing_average_leaves_the_old_table(project, monkeypatch):
     assert not Path("tomograms.star.1").exists()
     told = read_progress(Path("averaged_tomos"))
     assert (told.state, told.message) == ("failed", "no room")
+
+
+def test_a_job_tells_in_its_own_folder_how_far_averages_are(project, monkeypatch, tmp_path):
+    monkeypatch.setenv(MARK, str(tmp_path))
+    halves(create_average=True, defocus=20000)
+    assert read_progress(tmp_path).tomogram == 2
+    assert read_progress(Path("averaged_tomos")) is None
 
 
 def test_no_average_is_made_beside_full_tomograms(project, caplog):

@@ -30,6 +30,7 @@ from isonet2.data.run_folder import AVERAGES
 from isonet2.data.star import write_table
 from isonet2.data.tomograms import RecordReader, Tomogram
 from isonet2.data.volumes import Volume, VolumeWriter, slabs
+from isonet2.jobs.descendants import own_job
 from isonet2.opening.rows import ctf_of, sectors_of
 from isonet2.parameters import PrepareStarParameters
 from isonet2.preparing.companions import (
@@ -231,10 +232,10 @@ def _write_averages(
     sources: Sequence[TomogramFiles],
     volumes: Mapping[str, Sequence[Volume]],
 ) -> None:
-    """Write the means of all halves; how far this is stands beside them."""
+    """Write the means of all halves; how far this is stands beside them, or in the job's folder."""
     total = len(sources)
     work = map(partial(_average, p), sources, (volumes[source.name] for source in sources))
-    with ProgressFile(p.star_name.parent / AVERAGES, p.command) as progress:
+    with ProgressFile(own_job() or p.star_name.parent / AVERAGES, p.command) as progress:
         progress.report(tomogram=0, tomograms=total)
         for done, _ in enumerate(followed("averaging halves", work, total, many=2), start=1):
             progress.report(tomogram=done)

@@ -13,6 +13,12 @@ MARK = "ISONET2_JOB"
 _PROC = Path("/proc")
 
 
+def own_job() -> Path | None:
+    """Folder of the job that this process came of; None for one that was started otherwise."""
+    folder = os.environ.get(MARK)
+    return Path(folder) if folder else None
+
+
 def of_job(folder: Path) -> set[int]:
     """Processes of this user that carry the mark of a job, whoever their parent is by now."""
     mark = f"{MARK}={folder}".encode()
