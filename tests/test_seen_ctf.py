@@ -151,7 +151,8 @@ def test_deconvolved_and_smoothed_halves_are_told(tmp_path):
     halves = halves_of(through(ctf, specimen()), 1.0)
     assert remarks(tmp_path, halves, ctf) == []
     weight = Deconvolution(ctf, WienerSettings(), PIXEL)
-    assert finest_detail(shared_shells([tuple(map(weight.whole, halves))])) < 0.27
+    filtered = shared_shells([tuple(map(weight.whole, halves))])
+    assert finest_detail(filtered.frequency, filtered.noise) < 0.27
     smooth = torch.exp(-2 * (np.pi * 1.5 * K) ** 2)
     (text,) = remarks(tmp_path, [apply_filter(half, smooth) for half in halves], None)
     assert "almost nothing finer than 35 A, not even noise: they were filtered" in text
@@ -164,7 +165,7 @@ def test_filters_of_reconstructions_raise_no_alarm():
     weights.append(weights[-1] * weights[0])
     for weight in weights:
         shells = shared_shells([tuple(apply_filter(half, weight) for half in halves)])
-        assert finest_detail(shells) is None
+        assert finest_detail(shells.frequency, shells.noise) is None
 
 
 def test_what_cannot_be_told_is_left_alone(tmp_path):

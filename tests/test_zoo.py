@@ -6,8 +6,9 @@ import struct
 import numpy as np
 import pytest
 import torch
-from zoo import PIXEL, SHAPE, Animal, declared, simulated, tilts
+from zoo import PIXEL, SHAPE, Animal, declared, dosed, faded, simulated, tilts
 
+from isonet2.checks.advice import corrections
 from isonet2.checks.findings import SEVERITIES
 from isonet2.data.labels import DECONVOLVED_LABEL, RESTORED_LABEL
 from isonet2.physics.ctf import ContrastTransfer
@@ -107,12 +108,19 @@ BROKEN = {
     "shifted along y": (turned(lambda v: np.roll(v, -4, 1)), "halves: lie", "refusal"),
     "opposite contrast": (turned(lambda v: -v), "halves: contrast", "refusal"),
     "scaled": (turned(lambda v: 50 * v), "halves: strength", "warning"),
+    "scaled a little": (turned(lambda v: 2 * v), "halves: strength", "remark"),
+    "one filtered": (turned(smooth), "halves: filtered apart", "warning"),
+    "one blank end": (turned(lambda v: spoiled(v, np.s_[:9], 0)), "halves: filled", "warning"),
+    "blank inside": (both(lambda v: spoiled(v, np.s_[30:36], 0)), "blank inside", "warning"),
     "noise for a half": (turned(lambda v: white()[1]), "halves: nothing", "remark"),
     "a mean for a half": (
         lambda a: a.changed(second=(a.first + a.second) / 2), "halves: same noise", "refusal",
     ),
     "a fifth of the other half": (
         lambda a: a.changed(second=0.2 * a.first + 0.8 * a.second), "halves: shared", "remark",
+    ),
+    "a third of the other half": (
+        lambda a: a.changed(second=0.3 * a.first + 0.7 * a.second), "halves: shared", "warning",
     ),
     "one file linked": (touching(linked), "unusable", "refusal"),
     "one file copied": (touching(copied), "halves: same noise", "refusal"),
@@ -163,6 +171,9 @@ BROKEN = {
         lambda a: a.changed(label=f"IsoNet2 {DECONVOLVED_LABEL}"), "deconvolved", "warning",
     ),
     "filtered": (both(smooth), "halves: filtered", "warning"),
+    "filtered, without halves": (
+        lambda a: a.changed(first=smooth(a.first), second=None), "filtered", "remark",
+    ),
     "beads": (both(bead), "gold", "remark"),
     "thin": (both(lambda v: v[20:44]), "thin", "remark"),
 }  # fmt: skip
@@ -188,6 +199,25 @@ def test_the_other_half_of_another_tomogram_is_found(tmp_path, healthy, other):
 def test_tilts_of_the_wrong_sign_are_found(tmp_path, lopsided):
     found = lopsided.changed(sectors=((-65.0, 40.0),)).examined(tmp_path)
     assert worst_of(found, "tilts: sign") == "warning"
+
+
+def test_a_wild_voxel_hides_no_tilts(tmp_path, healthy):
+    wild = healthy.changed(first=spoiled(healthy.first, (31, 40, 41), 1e5))
+    found = wild.changed(sectors=((-45.0, 45.0),)).examined(tmp_path)
+    assert worst_of(found, "tilts: range") == worst_of(found, "wild voxels") == "warning"
+
+
+@pytest.mark.parametrize(
+    ("sectors", "columns"),
+    [
+        (((-66.0, 40.0),), {"rlnTiltMin": -40.0, "rlnTiltMax": 66.0}),
+        (((-43.0, 50.0),), {"rlnTiltMax": 65}),
+        (((-40.0, 66.0),), {}),
+    ],
+)
+def test_only_what_is_surely_wrong_is_corrected(tmp_path, lopsided, sectors, columns):
+    found = corrections(lopsided.changed(sectors=sectors, pixel=PIXEL).examined(tmp_path))
+    assert found == pytest.approx(columns, abs=2)
 
 
 def test_tilts_missing_inside_are_found(tmp_path):
@@ -237,6 +267,10 @@ HEALTHY = {
     "20 angstrom": {"pixel": 20.0},
     "CTF": {"defocus": 40e3},
     "phases flipped": {"defocus": 40e3, "flipped": True},
+    "filtered by dose": {"recorded": dosed},
+    "filtered by dose, 5 angstrom": {"recorded": dosed, "pixel": 5.0, "shape": (64, 96, 96)},
+    "faint last images": {"recorded": faded, "angles": tilts(-50, 60, 2)},
+    "one side only": {"angles": tilts(0, 60)},
     "halves of tilts": {"by_tilts": True, "angles": tilts(-60, 60, 2)},
 }
 
@@ -252,9 +286,8 @@ def test_what_is_healthy_is_left_alone(tmp_path, name):
     found = animal.examined(tmp_path)
     assert found.findings.worst in (None, "remark"), [f.text for f in found.findings.all]
     seen = found.figures["tilts that are seen"]
-    if seen is not None:
-        ends = options["angles"][0], options["angles"][-1]
-        assert seen == pytest.approx(ends, abs=2)
+    ends = options["angles"][0], options["angles"][-1]
+    assert seen == pytest.approx(ends, abs=2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])

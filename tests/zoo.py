@@ -31,7 +31,7 @@ def tilts(low, high, step=3.0):
 
 def simulated(
     angles, *, shape=SHAPE, seed=0, pixel=PIXEL, density=0.15, vesicles=2, snr=0.1, defocus=None,
-    flipped=False, by_tilts=False, change=lambda specimen: specimen,
+    flipped=False, by_tilts=False, change=lambda specimen: specimen, recorded=None,
 ):  # fmt: skip
     """Two halves (z, y, x), protein dark, reconstructed from a simulated tilt series."""
     generator = torch.Generator().manual_seed(seed)
@@ -46,6 +46,8 @@ def simulated(
         if flipped:
             images = flip(images, transfer, pixel)
     first, second = noisy_halves(images, snr, generator)
+    if recorded is not None:
+        first, second = (recorded(half, angles, pixel) for half in (first, second))
     if by_tilts:
         return [
             -back_project(first[part], angles[part], shape).numpy()
@@ -60,6 +62,22 @@ def flip(images, transfer, pixel):
     ky, kx = torch.fft.fftfreq(height, pixel)[:, None], torch.fft.rfftfreq(width, pixel)
     sign = transfer.curve(torch.hypot(ky, kx)).sign()
     return torch.fft.irfft2(torch.fft.rfft2(images) * sign, s=(height, width))
+
+
+def dosed(images, angles, pixel, dose=3.0):
+    """Images filtered by the dose that each had when it was taken, as usual outwards from 0."""
+    height, width = images.shape[-2:]
+    ky, kx = torch.fft.fftfreq(height, pixel)[:, None], torch.fft.rfftfreq(width, pixel)
+    critical = 0.245 * torch.hypot(ky, kx).clamp_min(1e-4) ** -1.665 + 2.81
+    order = torch.tensor(angles).abs().argsort(stable=True).argsort()
+    weight = torch.exp(-(order[:, None, None] + 1) * dose / (2 * critical))
+    return torch.fft.irfft2(torch.fft.rfft2(images) * weight, s=(height, width))
+
+
+def faded(images, angles, pixel, thickness=1.2):
+    """Images of as few electrons as come through a specimen of some mean free paths."""
+    through = torch.exp(thickness * (1 - 1 / torch.cos(torch.deg2rad(torch.tensor(angles)))))
+    return images * through.sqrt()[:, None, None]
 
 
 @dataclass

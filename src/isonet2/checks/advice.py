@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isonet2.checks.examination import Examination
+from isonet2.checks.findings import Finding
+from isonet2.checks.wedge import TOLERANCE
 
 LARGEST_CUBE, SMALLEST_CUBE, CUBE_STEP = 96, 32, 16
 CUBES = 150_000
@@ -80,15 +82,14 @@ def advice(told: Sequence[Suggestion], cubes: int) -> Advice | None:
 def corrections(found: Examination) -> dict[str, object]:
     """Cells of the table that are surely wrong, and what they should be.
 
-    A tilt range is corrected where the spectrum excludes the declared one, a defocus where
-    several zeros show another one, a missing voxel size where the header says it.
+    Tilts of the wrong sign are turned round; an end of their range is corrected where the
+    spectrum excludes the declared one, and all axes lie as they should; a defocus where several
+    zeros show another one; a missing voxel size where the header says it.
     """
     columns: dict[str, object] = {}
     for finding in found.findings.all:
         if finding.kind in {"tilts: range", "tilts: sign"} and found.declared.correctable:
-            assert isinstance(finding.measured, tuple)
-            low, high = finding.measured
-            columns |= {"rlnTiltMin": round(low), "rlnTiltMax": round(high)}
+            columns |= _tilts(found, finding)
         several = found.figures.get("zeros that are seen", 0) not in (0, 1)
         if finding.kind == "defocus" and several and isinstance(finding.measured, float):
             columns["rlnDefocus"] = round(finding.measured, -2)
@@ -96,3 +97,18 @@ def corrections(found: Examination) -> dict[str, object]:
     if found.declared.pixel_size is None and volume is not None and volume.voxel_size:
         columns["rlnPixelSize"] = round(volume.voxel_size[2], 4)
     return columns
+
+
+def _tilts(found: Examination, finding: Finding) -> dict[str, object]:
+    """Ends of the tilt range that are surely others than those that are declared."""
+    assert isinstance(finding.declared, tuple)
+    assert isinstance(finding.measured, tuple)
+    low, high = finding.declared
+    if finding.kind == "tilts: sign":
+        return {"rlnTiltMin": -high, "rlnTiltMax": -low}
+    if any(other.kind == "tilts: about x" for other in found.findings.all):
+        return {}
+    known = found.figures.get("uncertainty of their ends (degrees)")
+    surely = max(TOLERANCE, known) if isinstance(known, float) else TOLERANCE
+    ends = zip(("rlnTiltMin", "rlnTiltMax"), (low, high), finding.measured, strict=True)
+    return {name: round(seen) for name, said, seen in ends if abs(seen - said) > surely}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from isonet2.checks.ctf import ctf_findings, shells_of
+from isonet2.checks.ctf import alike_findings, ctf_findings, shells_of
 from isonet2.checks.findings import Finding
 from isonet2.checks.wedge import spectrum_of, tilt_halves_findings, wedge_findings
 from isonet2.data.volumes import Volume
@@ -35,7 +35,9 @@ def contradictions(
     spectrum = spectrum_of(volumes[0])
     found = wedge_findings(spectrum, sectors, volumes[0].shape[0], name)
     if len(volumes) > 1:
-        found += tilt_halves_findings(spectrum, spectrum_of(volumes[1]), name)
+        second = spectrum_of(volumes[1])
+        found += tilt_halves_findings(spectrum, second, name)
+        found += alike_findings(spectrum, second, name)
         if pixel_size is not None:
             found += ctf_findings(shells_of(volumes[0], volumes[1]), pixel_size, ctf, name)
     return found

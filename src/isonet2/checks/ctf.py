@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 
 from isonet2.checks.findings import Finding
+from isonet2.checks.looks import tamed
+from isonet2.checks.wedge import Spectrum
 from isonet2.data.volumes import Volume
 from isonet2.physics.ctf import ContrastTransfer
+from isonet2.physics.fourier import radius
 from isonet2.physics.seen_ctf import (
     Shells,
     contradiction,
@@ -19,6 +22,10 @@ from isonet2.physics.seen_ctf import (
 BLOCK = (96, 128, 128)
 THINNEST = 24
 MOST_ALONG_Y = 5
+COARSER, FINER = (0.1, 0.2), (0.35, 0.45)
+"""Cycles per voxel at which two halves' power is compared."""
+FILTERED_APART = 2.5
+"""Fine over coarse power differs by less between halves that were made alike."""
 
 
 def shells_of(first: Volume, second: Volume) -> Shells | None:
@@ -57,7 +64,7 @@ def ctf_findings(
 
 
 def _filter_findings(shells: Shells, pixel_size: float, name: str) -> list[Finding]:
-    finest = finest_detail(shells)
+    finest = finest_detail(shells.frequency, shells.noise)
     if finest is None:
         return []
     told = (
@@ -66,6 +73,48 @@ def _filter_findings(shells: Shells, pixel_size: float, name: str) -> list[Findi
     )
     remedy = "give halves as the reconstruction wrote them"
     return [Finding("halves: filtered", "warning", told, remedy, name, None, pixel_size / finest)]
+
+
+def alike_findings(
+    first: Spectrum | None, second: Spectrum | None, name: str = ""
+) -> list[Finding]:
+    """Say that two halves were not filtered alike, by how their power falls."""
+    if first is None or second is None:
+        return []
+    (k, one), (_, two) = _radial(first), _radial(second)
+    coarse, fine = ((k > low) & (k < high) for low, high in (COARSER, FINER))
+    shares = [float(power[fine].mean() / power[coarse].mean()) for power in (one, two)]
+    change = shares[1] / max(shares[0], 1e-30)
+    if max(change, 1 / max(change, 1e-30)) < FILTERED_APART:
+        return []
+    told = f"the second half has {change:.2g} times as much fine detail as the first"
+    remedy = "filter neither of them, or both alike"
+    return [Finding("halves: filtered apart", "warning", told, remedy, name, 1.0, change)]
+
+
+def single_findings(spectrum: Spectrum | None, pixel_size: float, name: str = "") -> list[Finding]:
+    """Say that a tomogram without halves was filtered, by where its own power ends."""
+    finest = None if spectrum is None else finest_detail(*_radial(spectrum))
+    if finest is None:
+        return []
+    size = pixel_size / finest
+    told = (
+        f"it holds almost nothing finer than {size:.0f} A, not even noise: it was filtered, "
+        "deconvolved or denoised before"
+    )
+    remedy = "networks learn best from tomograms as the reconstruction wrote them"
+    return [Finding("filtered", "remark", told, remedy, name, None, size)]
+
+
+def _radial(spectrum: Spectrum) -> tuple[Tensor, Tensor]:
+    """Frequencies below half a cycle per voxel, and mean power there."""
+    most = max(spectrum.shape)
+    shell = torch.round(radius(spectrum.shape) * most).long()
+    inside = shell < most // 2
+    number = torch.bincount(shell[inside])
+    power = torch.bincount(shell[inside], spectrum.power[inside].double()) / number.clamp_min(1)
+    kept = number > 0
+    return torch.arange(len(number), dtype=torch.float64)[kept] / most, power[kept]
 
 
 def _ctf_findings(
@@ -102,4 +151,5 @@ def _blocks(first: Volume, second: Volume) -> Iterator[tuple[Tensor, Tensor]]:
     for y in sorted(ys):
         for x in sorted(xs):
             region = slice(z, z + size[0]), slice(y, y + size[1]), slice(x, x + size[2])
-            yield torch.from_numpy(first.read(region)), torch.from_numpy(second.read(region))
+            one, two = (torch.from_numpy(tamed(v.read(region))) for v in (first, second))
+            yield one, two

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 import torch
 
 from isonet2.checks.contrast import contrast_findings
-from isonet2.checks.ctf import ctf_findings, shells_of
+from isonet2.checks.ctf import (
+    alike_findings,
+    ctf_findings,
+    shells_of,
+    single_findings,
+)
 from isonet2.checks.files import files_findings
 from isonet2.checks.findings import Finding, Findings
 from isonet2.checks.halves import noise_correlation
@@ -20,6 +25,7 @@ from isonet2.checks.wedge import (
     spectrum_of,
     tilt_halves_findings,
     uncertainty,
+    untold_findings,
     wedge_findings,
 )
 from isonet2.data.inputs import SAME_SIZE, USUAL_PIXEL_SIZES
@@ -40,7 +46,7 @@ THIN = 32
 FEW_VOXELS = 128
 SUPPOSED = ContrastTransfer(30_000.0)
 """Whose optics are believed where the zeros of an unknown CTF are looked for."""
-ALTERNATING, EQUAL = -0.3, 0.3
+ALTERNATING, EQUAL = -0.3, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +257,15 @@ def _ask(found: Examination, volumes: list[Volume]) -> None:
         found.findings.add([_undeclared(spectrum, name)])
     else:
         thickness = volumes[0].shape[0]
-        found.findings.add(wedge_findings(spectrum, declared.sectors, thickness, name))
+        said = wedge_findings(spectrum, declared.sectors, thickness, name)
+        found.findings.add(said or untold_findings(spectrum, name))
         found.findings.add(gaps_findings(spectrum, declared.sectors, name))
     if len(volumes) < 2:
+        if size is not None:
+            found.findings.add(single_findings(spectrum, size, name))
         return
     found.findings.add(tilt_halves_findings(spectra[0], spectra[1], name))
+    found.findings.add(alike_findings(spectra[0], spectra[1], name))
     found.figures["noise correlation of the halves"] = round(noise_correlation(*volumes), 3)
     if spectra[0] is not None and spectra[1] is not None:
         fan = fan_of(spectra[0], spectra[1])

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 
 from isonet2.checks.findings import Finding, Severity
-from isonet2.checks.looks import FEWEST_BINS, centre, coarse
+from isonet2.checks.looks import FEWEST_BINS, centre, coarse, tamed
 from isonet2.data.volumes import Volume
 from isonet2.physics.likeness import Likeness, independent_numbers, likeness
-from isonet2.types import Block
+from isonet2.types import Block, Shape
 
 COMPARED_VOXELS = 64
 FARTHEST = 6.0
 """Robust deviations that a voxel's detail counts for at most: single hot voxels are no noise."""
-SHARED, COPIED = 0.15, 0.5
-"""Correlation of the noise: to be remarked, and to be refused."""
-UNEQUAL = 3.0
-"""Two halves rarely differ by such a factor."""
+SHARED, MUCH_SHARED, COPIED = 0.15, 0.3, 0.5
+"""Correlation of the noise: to be remarked, to be warned of, and to be refused."""
+UNLIKE, UNEQUAL = 1.5, 3.0
+"""Factors that two halves rarely differ by: to be remarked, and to be warned of."""
 LOOK = (96, 192, 192)
 USUAL_VOXEL = 10.0  # angstrom
 COARSEST_BINNING = 4
@@ -29,8 +29,8 @@ SURELY, CLEARLY_LIKELIER = 25.0, 1.3
 SURE_SHIFT, LIKELY_SHIFT = 18.0, 8.0
 FITTING = 0.5
 """Correlation in the two coarsest shells that halves have where they fit."""
-COARSE = 3.0
-"""Coarse power over fine where there is more than noise."""
+COARSE = 1.5
+"""Coarse power over that of somewhat finer detail where there is more than noise."""
 CLEARLY = 0.2
 
 Saying = tuple[str, Severity, str, str, object]
@@ -60,14 +60,17 @@ def halves_findings(
     if not any(severity == "refusal" for _, severity, *_ in said):
         said += _lie(compared(first, second))
     findings = []
-    for kind, severity, sentence, remedy, measured in said:
+    for kind, how_grave, sentence, remedy, measured in said:
         told = f"{first.path} and {second.path}: {sentence}"
-        findings.append(Finding(f"halves: {kind}", severity, told, remedy, name, measured=measured))
+        finding = Finding(f"halves: {kind}", how_grave, told, remedy, name, measured=measured)
+        findings.append(finding)
     ratio = spreads[1] / spreads[0]
-    if max(ratio, 1 / ratio) > UNEQUAL:
+    apart = max(ratio, 1 / ratio)
+    if apart > UNLIKE:
+        severity: Severity = "warning" if apart > UNEQUAL else "remark"
         told = f"{second.path}: varies {ratio:.3g} times as much as {first.path}"
         remedy = "were both reconstructed in the same way?"
-        findings.append(Finding("halves: strength", "warning", told, remedy, name, 1, ratio))
+        findings.append(Finding("halves: strength", severity, told, remedy, name, 1, ratio))
     return findings
 
 
@@ -84,7 +87,8 @@ def _same_noise(first: Volume, second: Volume) -> list[Saying]:
         return []
     told = f"share some of their finest detail (correlation {shared:.2f})"
     remedy = "were they aligned, filtered or normalised together?"
-    return [("shared noise", "remark", told, remedy, shared)]
+    severity: Severity = "warning" if shared >= MUCH_SHARED else "remark"
+    return [("shared noise", severity, told, remedy, shared)]
 
 
 def _lie(alike: Likeness | None) -> list[Saying]:
@@ -151,30 +155,29 @@ def compared(first: Volume, second: Volume) -> Likeness | None:
         None where they are too small to tell.
     """
     size = first.voxel_size or second.voxel_size
-    factor = max(1, min(COARSEST_BINNING, round(USUAL_VOXEL / max(size)))) if size else 1
-    z, y, x = first.shape
-    edge = min(y, x, factor * LOOK[1]) // factor
-    most = min(z, factor * LOOK[0]) // factor
-    shape = torch.Size((most, edge, edge))
-    if min(shape) < 16 or independent_numbers(shape) < FEWEST_NUMBERS:
+    usual = max(1, min(COARSEST_BINNING, round(USUAL_VOXEL / max(size)))) if size else 1
+    factors = (f for f in range(usual, 0, -1) if _tells(_compared_shape(first.shape, f)))
+    factor = next(factors, None)
+    if factor is None:
         return None
+    most, edge, _ = _compared_shape(first.shape, factor)
     blocks = []
     for volume in (first, second):
         block = centre(volume, (most * factor, edge * factor, edge * factor))
         parts = block.reshape(most, factor, edge, factor, edge, factor)
-        blocks.append(torch.from_numpy(_tamed(parts.mean((1, 3, 5)))))
+        blocks.append(torch.from_numpy(tamed(parts.mean((1, 3, 5)))))
     return likeness(*blocks)
 
 
-def _tamed(block: Block) -> Block:
-    """Values within 100 robust deviations of the median; single wild voxels count no more."""
-    sample = block[::2, ::2, ::2]
-    middle = np.median(sample)
-    spread = 1.4826 * np.median(np.abs(sample - middle))
-    if not spread > 0:
-        return block
-    tamed: Block = np.clip(block, middle - 100 * spread, middle + 100 * spread)
-    return tamed
+def _compared_shape(shape: Shape, factor: int) -> torch.Size:
+    """What is compared of a volume (z, y, x) when it is binned by a factor."""
+    z, y, x = shape
+    edge = min(y, x, factor * LOOK[1]) // factor
+    return torch.Size((min(z, factor * LOOK[0]) // factor, edge, edge))
+
+
+def _tells(shape: torch.Size) -> bool:
+    return min(shape) >= 16 and independent_numbers(shape) >= FEWEST_NUMBERS
 
 
 def noise_correlation(first: Volume, second: Volume) -> float:

@@ -1,10 +1,13 @@
 """The middle of a volume, as it is and binned."""
 
+import numpy as np
+
 from isonet2.data.volumes import Volume
 from isonet2.types import Block, Shape
 
 LOOK_VOXELS = (64, 512, 512)
 LOOK_BINNING = 8
+WILDEST = 100.0
 FEWEST_BINS = 512
 """A look of fewer bins tells nothing."""
 
@@ -24,3 +27,14 @@ def coarse(volume: Volume) -> Block:
     block = block[: z * factor, : y * factor, : x * factor]
     look: Block = block.reshape(z, factor, y, factor, x, factor).mean((1, 3, 5))
     return look - look.mean((1, 2), keepdims=True)
+
+
+def tamed(block: Block) -> Block:
+    """Values more than `WILDEST` robust deviations from the median give way to it."""
+    sample = block[::2, ::2, ::2]
+    middle = np.median(sample)
+    spread = 1.4826 * np.median(np.abs(sample - middle))
+    if not spread > 0:
+        return block
+    kept: Block = np.where(np.abs(block - middle) > WILDEST * spread, middle, block)
+    return kept

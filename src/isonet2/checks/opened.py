@@ -6,7 +6,7 @@ from isonet2.checks.contradictions import contradictions
 from isonet2.checks.findings import Finding
 from isonet2.checks.halves import halves_findings
 from isonet2.checks.past import past_findings
-from isonet2.checks.voxels import voxel_findings
+from isonet2.checks.voxels import filled_findings, voxel_findings
 from isonet2.opening.halves import Half
 from isonet2.physics.geometry import Geometry
 
@@ -32,6 +32,7 @@ def opened_findings(
     if len(halves) > 1:
         spreads = halves[0].statistics.std, halves[1].statistics.std
         found += halves_findings(volumes[0], volumes[1], spreads, name)
+        found += filled_findings(halves[0].statistics, halves[1].statistics, name)
     if any(finding.severity == "refusal" for finding in found):
         return found
     found += past_findings(volumes, ctf=ctf, name=name)

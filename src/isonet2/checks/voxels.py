@@ -47,4 +47,25 @@ def voxel_findings(volume: Volume, found: Statistics, name: str = "") -> list[Fi
             )
             remedy = "trim it, or draw cubes inside a mask"
             findings.append(Finding("blank ends", "remark", told, remedy, name, None, blank))
+    for axis, edge, holes in zip("zyx", volume.shape, found.holes, strict=True):
+        if holes:
+            told = f"{volume.path}: {holes} of its {edge} planes along {axis} are blank, inside it"
+            remedy = "reconstruct it again, or trim it to one side of them"
+            findings.append(Finding("blank inside", "warning", told, remedy, name, None, holes))
     return findings
+
+
+def filled_findings(first: Statistics, second: Statistics, name: str = "") -> list[Finding]:
+    """Say that one of two halves of one shape is blank where the other is not."""
+    if first.filled is None or second.filled is None:
+        return []
+    for axis, one, two in zip("zyx", first.filled, second.filled, strict=True):
+        apart = max(abs(one[0] - two[0]), abs(one[1] - two[1]))
+        if apart > BLANK * max(one[1], two[1]):
+            told = (
+                f"the first half is filled from {one[0]} to {one[1] - 1} along {axis}, the second "
+                f"from {two[0]} to {two[1] - 1}"
+            )
+            remedy = "reconstruct both in the same way"
+            return [Finding("halves: filled", "warning", told, remedy, name, one, two)]
+    return []

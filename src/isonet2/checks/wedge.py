@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from isonet2.checks.findings import Finding
+from isonet2.checks.looks import tamed
 from isonet2.data.volumes import Volume
 from isonet2.physics.seen_wedge import (
     STEP,
@@ -147,6 +148,15 @@ def _no_wedge(spectrum: Spectrum, low: float, high: float, name: str) -> list[Fi
     return [Finding("tilts: no empty wedge", "warning", told, remedy, name, (low, high), share)]
 
 
+def untold_findings(spectrum: Spectrum | None, name: str = "") -> list[Finding]:
+    """Say that a tomogram's spectrum does not tell which tilts were measured."""
+    if spectrum is not None and spectrum.upright:
+        return []
+    told = "its power spectrum does not tell which tilts were measured"
+    remedy = "see to it that those declared are right"
+    return [Finding("tilts: not told", "remark", told, remedy, name)]
+
+
 def gaps_findings(spectrum: Spectrum | None, sectors: Sectors, name: str = "") -> list[Finding]:
     """Say that tilts are missing inside the declared range, where nothing declares it."""
     if spectrum is None or not spectrum.upright or spectrum.seen is None:
@@ -236,4 +246,4 @@ def _blocks(volume: Volume, size: list[int]) -> Iterator[Tensor]:
     corners = {(free[0] // 2, int(free[1] * y), int(free[2] * x)) for y, x in PLACES}
     for z, y, x in sorted(corners):
         region = slice(z, z + size[0]), slice(y, y + size[1]), slice(x, x + size[2])
-        yield torch.from_numpy(volume.read(region))
+        yield torch.from_numpy(tamed(volume.read(region)))

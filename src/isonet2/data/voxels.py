@@ -46,6 +46,8 @@ class Statistics:
         What voxels are held to when they are used; infinite where none is wild.
     filled
         First and last plane (exclusive) along z, y, x that hold more than one value.
+    holes
+        How many planes between those hold one value, along z, y, x.
     """
 
     mean: float
@@ -59,6 +61,7 @@ class Statistics:
     wildest_value: float = 0.0
     limits: tuple[float, float] = (-np.inf, np.inf)
     filled: tuple[Range, Range, Range] | None = None
+    holes: Position = (0, 0, 0)
 
     def tame(self, block: Block) -> Block:
         """Hold voxels to the limits, where some of the volume are wild."""
@@ -189,6 +192,10 @@ class _Tally:
             (int(planes[0]), int(planes[-1]) + 1) if len(planes) else all_planes
             for planes, all_planes in zip(filled, whole, strict=True)
         )
+        holes = [
+            int(planes[-1]) + 1 - int(planes[0]) - len(planes) if len(planes) else 0
+            for planes in filled
+        ]
         return Statistics(
             mean=moments.mean,
             std=moments.std,
@@ -201,6 +208,7 @@ class _Tally:
             wildest_value=self.wildest_value,
             limits=self.limits if self.wild else (-np.inf, np.inf),
             filled=(z, y, x),
+            holes=(holes[0], holes[1], holes[2]),
         )
 
     def _emptiness(self) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from isonet2.physics.seen_wedge import windowed
 
 BAND = (0.012, 0.06)  # cycles per voxel
+BESIDE = (0.12, 0.2)
 SHELL = 0.012
 INDEPENDENT = 0.3
 """Part of the coefficients that are independent under a Hann window along all three axes."""
@@ -84,8 +85,8 @@ class Likeness:
     best
         The likeliest way of all.
     sharpness
-        Power of each volume in the band over that at fine detail; noise of a reconstruction has
-        about 1, or less.
+        Power of each volume in the band over that beside it; noise of a reconstruction has about
+        1, or less.
     """
 
     own: Lie
@@ -200,9 +201,14 @@ def likeness(first: Tensor, second: Tensor) -> Likeness | None:
 
 
 def _sharpness(spectrum: Tensor, band: _Band) -> float:
-    """Power in the band over that from 0.2 to 0.4 cycles per voxel along y."""
+    """Power in the band over that of the somewhat finer detail in `BESIDE`.
+
+    Both are near to each other, so that the filter of a reconstruction, whatever it is, makes
+    little difference.
+    """
     z, y, x = band.kept
     coarse = spectrum[z][:, y][:, :, x][band.inside].abs().square().mean()
-    frequency = band.lines[1].abs()
-    fine = spectrum[:, (frequency > 0.2) & (frequency < 0.4)]
-    return float(coarse / fine.abs().square().mean().clamp_min(1e-30))
+    kz, ky, kx = torch.meshgrid(*band.lines, indexing="ij")
+    length = torch.sqrt(kz**2 + ky**2 + kx**2)
+    beside = spectrum[(length > BESIDE[0]) & (length < BESIDE[1])].abs().square().mean()
+    return float(coarse / beside.clamp_min(1e-30))

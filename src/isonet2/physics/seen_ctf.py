@@ -326,8 +326,13 @@ def contradiction(shells: Shells, ctf: ContrastTransfer, pixel_size: float) -> C
     return None if alike else Contradiction(zero, seen)
 
 
-def finest_detail(shells: Shells) -> float | None:
+def finest_detail(frequency: Tensor, noise: Tensor) -> float | None:
     """Frequency (cycles per voxel) beyond which even the noise was filtered away.
+
+    Parameters
+    ----------
+    frequency, noise
+        Cycles per voxel, and power of the noise, or of all there is; (n,).
 
     Returns
     -------
@@ -335,8 +340,8 @@ def finest_detail(shells: Shells) -> float | None:
         None where noise goes on to 3.5 voxels or finer, as it does after weighted back
         projection and SIRT; it may stop beyond, as reconstructions have filters of their own.
     """
-    k = shells.frequency
-    level = float(shells.noise[(k >= MIDDLE[0]) & (k < MIDDLE[1])].mean())
-    loud = k[shells.noise >= FAINT * level]
-    gone = float(shells.noise[k >= NOISE_ONLY].mean()) < GONE * level
+    k = frequency
+    level = float(noise[(k >= MIDDLE[0]) & (k < MIDDLE[1])].mean())
+    loud = k[noise >= FAINT * level]
+    gone = float(noise[k >= NOISE_ONLY].mean()) < GONE * level
     return float(loud[-1]) if gone and float(loud[-1]) < FINE else None

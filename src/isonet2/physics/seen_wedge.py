@@ -22,7 +22,16 @@ RINGS = 16
 EMPTY = 0.1
 FAINT = 0.15
 NARROWEST = 16
-SOFTEST_EDGE = 10
+MEASURED = 0.85
+"""Part of all tilts that have less power than the well measured ones."""
+FILTERED = 1e-4
+"""Of the power of other rings, where a filter has left nothing."""
+REACH = 3
+"""Steps to either side of an end over which power is compared."""
+STEEP = 0.2
+"""Least fall of amplitude at an end, where that of the well measured tilts is 1;"""
+SHOWN = 0.75
+"""in at least a quarter of the rings: this part of them may show less."""
 HALF_STEP = 1.0
 """Degrees that the last image of a series at each end measures beyond its own tilt, about."""
 ORDERS = tuple(itertools.permutations(range(3), 2))
@@ -46,10 +55,9 @@ class SeenWedge:
     beam, tilt_axis
         Array axes (0 is z, 1 is y, 2 is x) that the beam and the tilt axis run along.
     low, high
-        Least and greatest tilt at half the power of the rest, degrees, good to about `STEP`.
+        Least and greatest tilt that were measured, degrees, good to about `STEP`.
     faint_low, faint_high
-        Least and greatest tilt with any power: beyond the others where the last images are
-        faint, as dose and thickness make them.
+        Least and greatest tilt with any power, where that is beyond them.
     """
 
     beam: int
@@ -104,6 +112,15 @@ def tilt_profile(power: Tensor, shape: Sizes, beam: int, tilt_axis: int) -> Tens
         One value for each `STEP` degrees from -90 to 90: the median over rings of frequency,
         each ring relative to its own mean.
     """
+    return _median(_rings(power, shape, beam, tilt_axis))
+
+
+def _median(rings: Tensor) -> Tensor:
+    return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
+
+
+def _rings(power: Tensor, shape: Sizes, beam: int, tilt_axis: int) -> Tensor:
+    """Power against frequency and tilt, (rings, tilts); without rings that a filter emptied."""
     k = [axis.expand(power.shape) for axis in frequencies(shape)]
     along, across = k[beam], k[3 - beam - tilt_axis]
     length = torch.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2)
@@ -118,7 +135,8 @@ def tilt_profile(power: Tensor, shape: Sizes, beam: int, tilt_axis: int) -> Tens
     summed = torch.bincount(slots, power[in_band].double() * mates, size).reshape(RINGS, count)
     number = torch.bincount(slots, mates, size).reshape(RINGS, count)
     rings = torch.where(number > 0, summed / number.clamp_min(1), torch.nan)
-    return torch.nanmedian(rings / torch.nanmean(rings, 1, keepdim=True), 0).values
+    mean = torch.nanmean(rings, 1)
+    return rings[mean > FILTERED * mean.max()] if mean.max() > 0 else rings
 
 
 def fan_likeness(first: Tensor, second: Tensor, shape: Sizes) -> float:
@@ -126,7 +144,8 @@ def fan_likeness(first: Tensor, second: Tensor, shape: Sizes) -> float:
 
     Each image of a tilt series is a plane of Fourier space; between the planes of neighbouring
     tilts lies a gap at high frequency. Halves made of frames have the same planes, halves made
-    of every second tilt have one's planes in the other's gaps.
+    of every second tilt have one's planes in the other's gaps. Power is taken relative to that of
+    its shell, for what it does against frequency is alike in all halves.
 
     Parameters
     ----------
@@ -147,9 +166,13 @@ def fan_likeness(first: Tensor, second: Tensor, shape: Sizes) -> float:
     near = tilt.abs() < FAN_REACH
     bins = (tilt[near] + FAN_REACH).long()
     number = torch.bincount(bins).clamp_min(1)
-    fans = [
-        torch.bincount(bins, power[chosen][near].double()) / number for power in (first, second)
-    ]
+    whole = torch.sqrt(length**2 + ky**2)[chosen][near]
+    shell = torch.round(whole * max(shape)).long()
+    fans = []
+    for power in (first, second):
+        one = power[chosen][near].double()
+        one = one / (torch.bincount(shell, one) / torch.bincount(shell).clamp_min(1))[shell]
+        fans.append(torch.bincount(bins, one) / number)
     one, two = (fan / _smooth(fan) - 1 for fan in fans)
     return float(torch.cosine_similarity(one, two, dim=0))
 
@@ -174,28 +197,76 @@ def seen_wedge(power: Tensor, shape: Sizes) -> SeenWedge | None:
     Returns
     -------
     SeenWedge or None
-        None where no wedge of at least `NARROWEST` degrees is empty: a volume that was
-        restored already, or that is no tomogram.
+        None where no wedge of at least `NARROWEST` degrees is empty (a volume that was restored
+        already, or that is no tomogram), or its ends are too soft to be told.
     """
-    found: SeenWedge | None = None
-    least = EMPTY
+    emptiest: tuple[float, int, int, Tensor] | None = None
     for beam, tilt_axis in ORDERS:
-        profile = tilt_profile(power, shape, beam, tilt_axis)
-        count = len(profile)
-        level = float(profile[count // 4 : count - count // 4].nanmedian())
-        relative = profile / level if level > 0 else torch.ones_like(profile)
+        rings = _rings(power, shape, beam, tilt_axis)
+        relative = _relative(_median(rings))
         ends = NARROWEST // 2 // STEP
         outside = float(torch.cat([relative[:ends], relative[-ends:]]).nanmean())
-        if not outside < least:
-            continue
-        low, high = _edges(relative, 0.5)
-        faint_low, faint_high = _edges(relative, FAINT)
-        if max(low - faint_low, faint_high - high) <= SOFTEST_EDGE:
-            least = outside
-            found = SeenWedge(
-                beam, tilt_axis, low + HALF_STEP, high - HALF_STEP, faint_low, faint_high
-            )
-    return found
+        if outside < (EMPTY if emptiest is None else emptiest[0]):
+            emptiest = outside, beam, tilt_axis, rings
+    if emptiest is None:
+        return None
+    _, beam, tilt_axis, rings = emptiest
+    ends_seen = _ends(rings)
+    if ends_seen is None:
+        return None
+    low, high = (end - step * HALF_STEP for end, step in zip(ends_seen, (-1, 1), strict=True))
+    above = torch.nonzero(_relative(_median(rings)) > FAINT).flatten()
+    faint = float(above[0]) * STEP - 90, float(above[-1] + 1) * STEP - 90
+    return SeenWedge(beam, tilt_axis, low, high, min(faint[0], low), max(faint[1], high))
+
+
+def _relative(profile: Tensor) -> Tensor:
+    """Power over that of the well measured tilts, whatever part of all tilts they are."""
+    level = float(profile.nanquantile(MEASURED))
+    return profile / level if level > 0 else torch.ones_like(profile)
+
+
+def _ends(rings: Tensor) -> tuple[float, float] | None:
+    """First and last tilt that were measured, degrees; None where power fades out gradually.
+
+    Dose, thickness and filters make power fade towards the last images, and more so at fine
+    detail. An end is therefore the outermost place where it falls steeply, in the rings that show
+    it best; there may be gaps inside. The place is where power has fallen half
+    way, in the finer of the rings that show the fall, in which tilts lie farther apart.
+    """
+    relative = rings / rings.nanquantile(MEASURED, 1, keepdim=True).clamp_min(1e-300)
+    ends = []
+    for step in (1, -1):
+        seen = relative if step > 0 else relative.flip(1)
+        windows = seen.unfold(1, REACH, 1).nanmean(2)
+        outside, inside = windows[:, :-REACH], windows[:, REACH:]
+        falls = inside.sqrt() - outside.sqrt()
+        steepness = falls.nanquantile(SHOWN, 0).nan_to_num(0.0)
+        steep = torch.nonzero(steepness > STEEP).flatten()
+        if not len(steep):
+            return None
+        at, steepest = -1, int(steep[0])
+        while at != steepest:
+            at = steepest
+            steepest = at + int(steepness[at : at + REACH + 1].argmax())
+        clear = torch.nonzero(falls[:, at] >= steepness[at] / 2).flatten()
+        fine = clear[len(clear) // 2 :]
+        near = (seen[fine, at : at + 2 * REACH] / inside[fine, at, None]).nanmedian(0).values
+        ends.append(step * ((at + _half_way(near)) * STEP - 90))
+    return ends[0], ends[1]
+
+
+def _half_way(rise: Tensor) -> float:
+    """Where a rise over twice `REACH` steps passes the middle between its two ends, in steps."""
+    low, high = (float(part.nanmean()) for part in (rise[: REACH - 1], rise[REACH + 1 :]))
+    middle = (low + high) / 2
+    known = torch.nonzero(~rise.isnan()).flatten().tolist()
+    above = next(place for place in known if rise[place] > middle)
+    below = max((place for place in known if place < above), default=above)
+    if below == above:
+        return float(above)
+    part = float((middle - rise[below]) / (rise[above] - rise[below]))
+    return below + 0.5 + part * (above - below)
 
 
 def seen_lean(power: Tensor, shape: Sizes, seen: SeenWedge) -> float | None:
@@ -253,16 +324,3 @@ def _middle(places: Sequence[float], values: Sequence[float]) -> float | None:
         part = (level - values[inner]) / (values[outer] - values[inner])
         ends.append(places[inner] + part * (places[outer] - places[inner]))
     return sum(ends) / 2
-
-
-def _edges(profile: Tensor, level: float) -> tuple[float, float]:
-    """First and last tilt, in degrees, at which a profile passes a level, between its steps."""
-    above = torch.nonzero(profile > level).flatten()
-    ends = []
-    for inner, step in ((int(above[0]), -1), (int(above[-1]), 1)):
-        outer = inner + step
-        place = 0.5
-        if 0 <= outer < len(profile) and not profile[outer].isnan():
-            place = float((profile[inner] - level) / (profile[inner] - profile[outer]))
-        ends.append((inner + 0.5 + step * place) * STEP - 90)
-    return ends[0], ends[1]
