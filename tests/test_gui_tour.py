@@ -228,6 +228,7 @@ def test_the_manuals_walk_through_the_pages(phantom, kept, pictures, ending):
         ended(8)
         report = page.frame_locator("iframe.isonet-report")
         report.get_by_role("heading", name="Inspection of tomograms").wait_for()
+        tour.see("0 running")
         tour.picture("inspect")
 
         restored = TomogramTable.read(phantom / "tomograms.star").tomograms[0]
