@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from isonet2.checks.halves import halves_findings, noise_correlation
+from isonet2.checks.halves import _lie, halves_findings, noise_correlation
 from isonet2.commands.simulate import simulate
 from isonet2.data.volumes import open_volume, write_volume
 from isonet2.data.voxels import statistics
 from isonet2.parameters import SimulateParameters
-from isonet2.physics.likeness import likeness
+from isonet2.physics.likeness import Lie, Likeness, likeness
 
 SHAPE = (64, 96, 96)
 
@@ -92,6 +92,17 @@ def test_halves_of_two_tomograms_have_nothing_in_common(tmp_path, pairs):
     for first, second in ((pairs[0][0], pairs[1][1]), (pairs[1][0], pairs[0][1])):
         (finding,) = found(tmp_path, first, second)
         assert (finding.kind, finding.severity) == ("halves: nothing in common", "warning")
+
+
+@pytest.mark.parametrize(("gain", "severities"), [(2.0, []), (12.0, ["remark"])])
+def test_what_is_likelier_but_not_sure_is_remarked(gain, severities):
+    """Of a small volume, or a very noisy one, in which all ways share the coarsest detail."""
+    own = Lie((False,) * 4, (0, 0, 0), 30.0, (0.94, 0.76, 0.1, 0.0))
+    mirrored = Lie((False, False, True, False), (0, 0, 0), 30.0 + gain, (0.95, 0.82, 0.25, 0.15))
+    opposite = Lie((False,) * 4, (0, 0, 0), 0.0, (-0.94, -0.76, -0.1, 0.0))
+    said = _lie(Likeness(own, opposite, mirrored, (2.0, 2.0)))
+    assert [severity for _, severity, *_ in said] == severities
+    assert all("mirrored along y" in sentence for _, _, sentence, *_ in said)
 
 
 def test_opposite_contrast_is_refused(tmp_path, pairs):

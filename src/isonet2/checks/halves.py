@@ -26,7 +26,7 @@ FEWEST_NUMBERS = 40.0
 NOTHING = 8.0
 """Likelihood that noise reaches by chance."""
 SURELY, CLEARLY_LIKELIER = 25.0, 1.3
-SURE_SHIFT, LIKELY_SHIFT = 18.0, 8.0
+SURE_SHIFT, LIKELIER = 18.0, 8.0
 FITTING = 0.5
 """Correlation in the two coarsest shells that halves have where they fit."""
 COARSE = 1.5
@@ -113,7 +113,8 @@ def _lie(alike: Likeness | None) -> list[Saying]:
         remedy = "are they halves of one tomogram?" if structured else "is there specimen in them?"
         severity: Severity = "warning" if structured else "remark"
         return [("nothing in common", severity, told, remedy, own.correlations[0])]
-    if _shifted(alike) > LIKELY_SHIFT:
+    gain = 0.0 if best.unchanged else best.likelihood - own.likelihood
+    if max(gain, _shifted(alike)) > LIKELIER:
         told = f"would fit a little better with the second {best.words}"
         remedy = "were they aligned and reconstructed with the same parameters?"
         return [("shift", "remark", told, remedy, best.words)]
