@@ -1,5 +1,6 @@
 import torch
 
+from isonet2.physics.fourier import apply_filter, radius
 from isonet2.physics.lattice import CELL, HIGH, lattice
 
 
@@ -15,6 +16,15 @@ def with_lattice(volume, period, height):
 
 def test_noise_holds_no_more_than_chance_gives():
     found = [lattice(noise(seed=seed)) for seed in range(4)]
+    assert sum(one.peaks for one in found) < 12
+    assert max(one.highest for one in found) < 25
+
+
+def test_emptiness_beyond_nyquist_makes_no_peaks():
+    """Beside the ends of the axes most of the surroundings lie beyond it."""
+    volumes = [noise((64, 64, 64), seed) for seed in range(4)]
+    inside = (radius((64, 64, 64)) <= 0.5).float()
+    found = [lattice(apply_filter(volume, inside)) for volume in volumes]
     assert sum(one.peaks for one in found) < 12
     assert max(one.highest for one in found) < 25
 

@@ -51,6 +51,8 @@ class Lattice:
 def lattice(volume: Tensor) -> Lattice:
     """Measure the lattice of a volume.
 
+    Surroundings beyond Nyquist do not count: networks leave nothing there.
+
     Parameters
     ----------
     volume
@@ -66,6 +68,8 @@ def lattice(volume: Tensor) -> Lattice:
     for axis, n in enumerate(size):
         part *= torch.hann_window(n).view([-1 if a == axis else 1 for a in range(3)])
     power = torch.fft.fftn(part).abs().square()
+    kz, ky, kx = (torch.fft.fftfreq(n) for n in size)
+    inside = kz[:, None, None] ** 2 + ky[:, None] ** 2 + kx**2 <= 0.25
     near = torch.arange(-AROUND, AROUND + 1)
     heights = torch.zeros(CELL, CELL, CELL // 2 + 1)
     turns = [min(i, CELL - i) for i in range(CELL)]
@@ -74,6 +78,7 @@ def lattice(volume: Tensor) -> Lattice:
             continue
         at = [i * n // CELL for i, n in zip(place, size, strict=True)]
         z, y, x = ((a + near) % n for a, n in zip(at, size, strict=True))
-        around = power[z[:, None, None], y[None, :, None], x[None, None]]
+        box = z[:, None, None], y[None, :, None], x[None, None]
+        around = power[box][inside[box]]
         heights[place] = power[tuple(at)] / around.median().clamp_min(1e-30)
     return Lattice(heights)
