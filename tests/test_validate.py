@@ -140,6 +140,12 @@ def test_a_network_knows_what_it_was_trained_on(tmp_path, halves, monkeypatch):
         assert candidate.unseen(other) is None
 
 
+def test_of_full_tomograms_halves_do_not_tell_what_was_seen(star, tmp_path):
+    model = save_model(tmp_path / "full.pt", "isonet2", seen={"TS_09.mrc": None})
+    candidate = Candidate.load(model, "A", [torch.device("cpu")], mixed_precision=False)
+    assert candidate.has_seen(subject_of(TomogramTable.read(star).tomograms[0]))
+
+
 def test_networks_stand_side_by_side_above_the_limit(project):
     _, folder = project
     found = told(folder / "seen")

@@ -16,7 +16,7 @@ from isonet2.runs.subject import Subject
 from isonet2.trust import controls
 from isonet2.trust.anisotropy import cone_power
 from isonet2.trust.beads import beads_in
-from isonet2.trust.held_out import RESOLUTIONS, HeldOut, held_out, pairs_of
+from isonet2.trust.held_out import HALVES, RESOLUTIONS, HeldOut, held_out, pairs_of
 from isonet2.trust.imprint import (
     Imprint,
     imprint,
@@ -38,7 +38,6 @@ from isonet2.trust.spread import Spread, flips, rank_with_error, shell_spread, s
 from isonet2.trust.sums import Sums, band, correlation, frequencies_in, jackknife, products
 
 MOST_FLIPS = 4
-HALVES = [("e", "e"), ("o", "o"), ("e", "o")]
 Report = Callable[[str], Callable[[int, int], None]]
 """Takes what is being done, and returns what is told how far it is."""
 
@@ -222,8 +221,7 @@ def _unseen(
 def _shared(data: Data) -> Tensor:
     """Correlation of the halves in the measured region, shell by shell."""
     sums = products({"e": data.e, "o": data.o}, HALVES, {"measured": data.parts["measured"]})
-    e, o, both = (sums[a, b, "measured"] for a, b in HALVES)
-    return jackknife(correlation, both, e, o).value
+    return jackknife(correlation, *(sums[a, b, "measured"] for a, b in HALVES)).value
 
 
 def _of_halves(shared: Tensor) -> Tensor:

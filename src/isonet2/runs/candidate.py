@@ -84,9 +84,13 @@ class Candidate:
         return replace(subject, block=(z, slice(*bounds), x))
 
     def has_seen(self, subject: Subject) -> bool:
-        """Whether it was trained on a tomogram, as far as is known."""
+        """Whether it was trained on a tomogram; so it is where that is not known.
+
+        Of a network that was trained on full tomograms, the halves do not tell.
+        """
         seen = self.checkpoint.seen
-        return not seen or names_of(subject.halves) in seen
+        known = bool(seen) and self.checkpoint.reads_halves
+        return not known or names_of(subject.halves) in seen
 
     def slots(self, subject: Subject, shape: Shape) -> CtfSlots:
         """Where the CTF acts on a block."""

@@ -36,6 +36,7 @@ INDEPENDENT = 0.5
 FEWEST = 200
 """Frequencies that a band must hold in all slabs together."""
 HALVES = (("e", "o"), ("e", "e"), ("o", "o"))
+"""Names of the halves whose products give their correlation."""
 
 
 @dataclass(frozen=True, slots=True)
